@@ -1,0 +1,55 @@
+"""The settings of django_pollable, read at the time of use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+
+class PollableSettings:
+    """Each property is the Django setting `POLLABLE_<NAME>`, or its default."""
+
+    @property
+    def page_size(self) -> int:
+        """Items and removals of a page when the request has no `limit` (rows, default 100)."""
+        return self._get("PAGE_SIZE", 100)
+
+    @property
+    def max_page_size(self) -> int:
+        """The largest `limit`; a larger one is coerced down (rows, default 1000)."""
+        return self._get("MAX_PAGE_SIZE", 1000)
+
+    @property
+    def poll_interval_seconds(self) -> float:
+        """What `X-Poll-Interval` tells clients to wait (seconds, default 5)."""
+        return self._get("POLL_INTERVAL_SECONDS", 5)
+
+    @property
+    def retention_seconds(self) -> float:
+        """How long changes and tombstones are kept (seconds, default 30 days)."""
+        return self._get("RETENTION_SECONDS", 30 * 24 * 3600)
+
+    @property
+    def settle_batch(self) -> int:
+        """How many pending changes one poll numbers at the most (rows, default 1000)."""
+        return self._get("SETTLE_BATCH", 1000)
+
+    @property
+    def problem_base_uri(self) -> str:
+        """What problem types begin with (default `urn:pollable:problem:`)."""
+        return self._get("PROBLEM_BASE_URI", "urn:pollable:problem:")
+
+    def _get(self, name: str, default: Any) -> Any:
+        return getattr(settings, f"POLLABLE_{name}", default)
+
+    def uses_middleware(self, path: str) -> bool:
+        """Return whether the project has the middleware `path`."""
+        return path in settings.MIDDLEWARE
+
+    def is_installed(self, app: str) -> bool:
+        """Return whether the project has the application `app`."""
+        return app in settings.INSTALLED_APPS
+
+
+conf = PollableSettings()

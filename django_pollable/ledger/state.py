@@ -1,0 +1,89 @@
+"""What a poll has to know of a feed, read in one statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connections
+
+from django_pollable.ledger.options import FeedOptions
+
+CLOCK = {
+    "postgresql": "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+    "mysql": "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+}
+"""SQL for the database's own clock: Unix milliseconds."""
+
+AHEAD_SECONDS = 60
+"""
+How far `modified_at` may run ahead of the clock (seconds).
+
+Each batch of changes has a second of its own, so that a date tells two batches apart even when the
+later one commits late; while it is ahead, no client is told it, and it need not go on.
+"""
+
+
+def next_modified_at(previous: int, now: int) -> int:
+    """Return the Unix second of a batch of changes that got its numbers at `now`."""
+    return previous if previous > now + AHEAD_SECONDS else max(now, previous + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """
+    Where a feed, or some of its scopes, stands: the one value that a whole request goes by.
+
+    `last_modified` is the Unix second of the newest change once that second is over, else None.
+    """
+
+    epoch: str
+    head: int
+    horizon: int
+    last_modified: int | None
+    has_pending: bool
+
+
+def read_state(
+    feed: FeedOptions, scopes: tuple[str, ...] | None, *, using: str, is_full_look: bool = False
+) -> FeedState | None:
+    """
+    Return the state of `scopes` (None: the whole feed) in one query, or None where the feed has no row.
+
+    Looks for pending changes above the highest that was settled; a full look finds those of
+    transactions that began earlier and committed later, too.
+    """
+    connection = connections[using]
+    sql, parameters = _statement(feed.id, scopes, connection.vendor, is_full_look)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    epoch, head, horizon, modified_at, now, has_pending = row
+    is_over = 0 < modified_at < now // 1000
+    return FeedState(epoch, head, horizon, modified_at if is_over else None, bool(has_pending))
+
+
+def _statement(
+    feed_id: int, scopes: tuple[str, ...] | None, vendor: str, is_full_look: bool
+) -> tuple[str, list[object]]:
+    clock = CLOCK[vendor]
+    pending = "0"
+    if vendor != "sqlite":
+        above = "" if is_full_look else " AND p.id > f.settled_to"
+        pending = f"EXISTS (SELECT 1 FROM pollable_pendingchange p WHERE p.feed_id = f.id{above})"
+    if scopes is None:
+        return (
+            f"SELECT f.epoch, f.sequence, f.horizon, f.modified_at, {clock}, {pending}"
+            " FROM pollable_feed f WHERE f.id = %s",
+            [feed_id],
+        )
+    names = ", ".join(["%s"] * len(scopes)) or "NULL"
+    return (
+        "SELECT f.epoch, coalesce(max(s.sequence), 0), coalesce(max(s.horizon), 0), coalesce(max(s.modified_at), 0),"
+        f" {clock}, {pending} FROM pollable_feed f"
+        f" LEFT JOIN pollable_scope s ON s.feed_id = f.id AND s.name IN ({names})"
+        " WHERE f.id = %s GROUP BY f.id, f.epoch, f.settled_to",
+        [*scopes, feed_id],
+    )

@@ -1,0 +1,311 @@
+"""Django REST framework views and mixins that clients can poll."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode
+
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import connections, router
+from django.db.models import Model, Q, QuerySet
+from django.http import Http404, HttpResponseBase
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import get_language
+from rest_framework import generics, mixins, viewsets
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+
+from django_pollable import problems
+from django_pollable.caching import CachePolicy
+from django_pollable.conditional import Validators, weak_etag
+from django_pollable.conf import conf
+from django_pollable.cursors import Binding, fingerprint
+from django_pollable.exceptions import PollError
+from django_pollable.ledger.changes import ChangeLog
+from django_pollable.ledger.options import FeedOptions, feed_of
+from django_pollable.ledger.sequencer import poll_state
+from django_pollable.pagination import FeedPagination, Query, Rows, SincePagination
+from django_pollable.signals import poll_answered
+
+ScopeValues = Mapping[str, Any]
+GZIP = "django.middleware.gzip.GZipMiddleware"
+SAFE = ("GET", "HEAD")
+
+if TYPE_CHECKING:
+    GenericAPIView = generics.GenericAPIView[Any]
+else:
+    GenericAPIView = object
+
+
+class PollableMixin(GenericAPIView):
+    """
+    What the list and the single resource share: scope, validators, headers and problems.
+
+    Attributes:
+        cache_policy: what `Cache-Control` says; `CachePolicy.private()` by default.
+        varies_by_user: False where all users get the same bytes.
+        representation_version: change it when the serializer's output changes its meaning.
+        poll_interval_seconds: the pace that `X-Poll-Interval` names; None for the setting.
+        discloses_removed: True where clients may learn the keys of rows that `get_queryset()`
+            hides inside their scope; otherwise a row that it begins to hide stays with the client.
+    """
+
+    cache_policy: ClassVar[CachePolicy] = CachePolicy.private()
+    varies_by_user: ClassVar[bool] = True
+    representation_version: ClassVar[str] = ""
+    poll_interval_seconds: ClassVar[float | None] = None
+    discloses_removed: ClassVar[bool | None] = None
+
+    def get_scope(self) -> ScopeValues | Sequence[ScopeValues] | None:
+        """
+        Return the scope that the request may see: one as a dict, several as a list, or None for the whole feed.
+
+        Raises:
+            ImproperlyConfigured: the model declares a scope and the view none.
+        """
+        declared = self.get_feed().declaration.scope
+        if declared:
+            raise ImproperlyConfigured(
+                f"'{type(self).__name__}' must define `get_scope()`: "
+                f"{self.get_feed().model.__name__} declares scope {declared}."
+            )
+        return None
+
+    def get_feed(self) -> FeedOptions:
+        """Return the feed of the view's model, without a query."""
+        queryset = self.queryset if self.queryset is not None else self.get_queryset()
+        return feed_of(queryset.model)
+
+    def get_database(self) -> str:
+        """Return the alias that the whole request reads."""
+        if self.queryset is not None and self.queryset._db:
+            return str(self.queryset._db)
+        return router.db_for_read(self.get_feed().model)
+
+    def get_poll_interval_seconds(self) -> float:
+        """Return what `X-Poll-Interval` says (seconds)."""
+        return conf.poll_interval_seconds if self.poll_interval_seconds is None else self.poll_interval_seconds
+
+    def get_representation(self) -> tuple[Any, ...]:
+        """Return what shapes the items besides their rows: a change of it expires cursors."""
+        return (
+            _describe_serializer(self.get_serializer_class(), self),
+            self.representation_version,
+            get_language(),
+            self.request.version,
+        )
+
+    @functools.cached_property
+    def scopes(self) -> list[ScopeValues] | None:
+        """What `get_scope()` gives, as a list; None for the whole feed."""
+        given = self.get_scope()
+        if given is None:
+            return None
+        return [given] if isinstance(given, Mapping) else list(given)
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return self.in_scope(super().filter_queryset(queryset)).using(self.get_database())
+
+    def in_scope(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return `queryset` without the rows of other scopes."""
+        if self.scopes is None:
+            return queryset
+        if not self.scopes:
+            return queryset.none()
+        within = Q()
+        for values in self.scopes:
+            within |= Q(**{name if value is not None else f"{name}__isnull": value if value is not None else True
+                           for name, value in values.items()})
+        return queryset.filter(within)
+
+    def get_scope_names(self) -> tuple[str, ...] | None:
+        """Return the names of the scopes in the ledger, sorted; None for the whole feed."""
+        if self.scopes is None:
+            return None
+        feed, connection = self.get_feed(), connections[self.get_database()]
+        try:
+            return tuple(sorted({feed.scope_of(dict(values), connection) for values in self.scopes}))
+        except (ValidationError, ValueError, TypeError):
+            raise Http404 from None
+
+    def get_variant(self) -> tuple[Any, ...]:
+        """Return what shapes the bytes of an answer besides its cursor: it is part of every tag."""
+        renderer: BaseRenderer = self.request.accepted_renderer
+        user = self.request.user if self.varies_by_user else None
+        return (
+            self.request.path,
+            renderer.media_type,
+            self.get_poll_interval_seconds(),
+            str(user.pk) if user is not None and user.is_authenticated else None,
+        )
+
+    def answer(self, response: HttpResponseBase, validators: Validators) -> HttpResponseBase:
+        """Return `response`, a 200 or a 304, with the headers that both have."""
+        validators.patch(response)
+        self.cache_policy.patch(response)
+        patch_vary_headers(response, self._vary())
+        response.headers["X-Poll-Interval"] = f"{self.get_poll_interval_seconds():g}"
+        response.headers["Accept-Ranges"] = "none"
+        return response
+
+    def _vary(self) -> list[str]:
+        varies = ["Accept-Encoding"] if conf.uses_middleware(GZIP) else []
+        if self.cache_policy.is_public:
+            return varies
+        by_session = [isinstance(authenticator, SessionAuthentication) for authenticator in self.get_authenticators()]
+        if any(by_session):
+            varies.append("Cookie")
+        if not all(by_session):
+            varies.append("Authorization")
+        return varies
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, PollError):
+            return problems.of_poll_error(exc, restart=_url(self.request, without=("since", "after_id")))
+        response = super().handle_exception(exc)
+        problems.describe(response, exc)
+        return response
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code >= 400 and isinstance(response, Response):
+            problems.finalize(response, request)
+        if request.method in SAFE:
+            poll_answered.send(type(self), request=request, response=response)
+        return response
+
+
+class PollableListMixin(PollableMixin, mixins.ListModelMixin):
+    """A list that clients poll: by `SincePagination`, `AfterIdPagination`, or as an ordinary DRF list."""
+
+    pagination_class: Any = SincePagination
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(self.paginator, FeedPagination):
+            return self._ordinary_list(request, *args, **kwargs)
+        paginator = self.paginator
+        using = self.get_database()
+        query = self._query(request, paginator, using)
+        log = ChangeLog(self.get_feed(), self.get_scope_names(), using)
+        state = poll_state(log.feed, log.scopes, using=using)
+        position = paginator.position(query, state, log)
+        for validators in paginator.candidates(query, position, state, request):
+            if validators.is_current(request):
+                return self.answer(validators.not_modified(), validators)
+        page = paginator.page(query, position, state, self._rows(log))
+        response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
+        if page.has_more:
+            since = page.next.encode()
+            response.headers["Link"] = f'<{_url(request, without=("after_id",), since=since)}>; rel="next"'
+        return self.answer(response, paginator.validators(query, position, page, state, request))
+
+    def _ordinary_list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        feed = self.get_feed()
+        state = poll_state(feed, self.get_scope_names(), using=self.get_database())
+        tag = weak_etag(
+            feed.id, state.epoch, state.head, self.get_scope_names(), sorted(request.GET.lists()),
+            self.get_representation(), self.get_variant(),
+        )
+        validators = Validators(tag, state.last_modified)
+        if validators.is_current(request):
+            return self.answer(validators.not_modified(), validators)
+        return self.answer(super().list(request, *args, **kwargs), validators)
+
+    def _query(self, request: Request, paginator: FeedPagination, using: str) -> Query:
+        feed = self.get_feed()
+        own = (*paginator.own_parameters, api_settings.URL_FORMAT_OVERRIDE, api_settings.VERSION_PARAM)
+        given = sorted((name, values) for name, values in request.GET.lists() if name not in own)
+        path = sorted((name, str(value)) for name, value in self.kwargs.items() if name not in own)
+        binding = Binding(
+            feed.id,
+            fingerprint(self.get_scope_names()),
+            fingerprint(given, path),
+            fingerprint(self.get_representation()),
+        )
+
+        def key(text: str) -> str:
+            return feed.key.encode([feed.key.decode(text)], connections[using])
+
+        return paginator.parse(request, binding, self.get_variant(), key)
+
+    def _rows(self, log: ChangeLog) -> Rows:
+        visible = self.in_scope(self.get_queryset()).using(log.using)
+        existing = self.in_scope(log.feed.model._base_manager.using(log.using).all())
+        shown = self.filter_queryset(self.get_queryset())
+        return Rows(log, shown, visible, existing, bool(self.discloses_removed))
+
+
+class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
+    """A single resource with a tag of its own: it changes when the row does, or what the row follows."""
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        validators = self._validators(self.get_object())
+        if validators.is_current(request):
+            return self.answer(validators.not_modified(), validators)
+        instance = self.get_object()  # read after the tag: a newer row than its tag is safe, an older one is not
+        return self.answer(Response(self.get_serializer(instance).data), validators)
+
+    def _validators(self, instance: Model) -> Validators:
+        feed, using = self.get_feed(), self.get_database()
+        key = feed.key.encode([getattr(instance, field.attname) for field in feed.key.fields], connections[using])
+        state = poll_state(feed, None, using=using)
+        sequence = ChangeLog(feed, None, using).object_sequence(key)
+        parts = (feed.id, state.epoch, key, sequence, sorted(request_filters(self.request)))
+        return Validators(weak_etag(parts, self.get_representation(), self.get_variant()))
+
+
+class PollableListAPIView(PollableListMixin, generics.GenericAPIView):
+    """A list view that clients poll."""
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        return self.list(request, *args, **kwargs)
+
+
+class PollableRetrieveAPIView(PollableRetrieveMixin, generics.RetrieveAPIView):
+    """A view of a single resource that clients poll."""
+
+
+class PollableReadOnlyViewSet(PollableListMixin, PollableRetrieveMixin, viewsets.GenericViewSet):
+    """`list` and `retrieve` that clients poll."""
+
+
+class PollableViewSet(
+    PollableListMixin,
+    PollableRetrieveMixin,
+    mixins.CreateModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet,
+):
+    """A model's viewset whose `list` and `retrieve` clients poll."""
+
+
+def request_filters(request: Request) -> list[tuple[str, list[str]]]:
+    """Return the query parameters with all their values."""
+    return [(name, [str(value) for value in values]) for name, values in request.GET.lists()]
+
+
+def _url(request: Request, *, without: tuple[str, ...], **parameters: str) -> str:
+    """Return the request's path with its parameters in canonical order, some left out, some set."""
+    pairs = [(name, value) for name, values in request.GET.lists() for value in values]
+    kept = [(name, value) for name, value in pairs if name not in without and name not in parameters]
+    sent = urlencode(sorted([*kept, *parameters.items()]))
+    return f"{request.path}?{sent}" if sent else str(request.path)
+
+
+_serializers: dict[type, str] = {}
+
+
+def _describe_serializer(serializer_class: Any, view: generics.GenericAPIView[Any]) -> str:
+    """Return a fingerprint of the serializer's fields, computed once a class."""
+    if serializer_class not in _serializers:
+        fields = serializer_class(context=view.get_serializer_context()).fields
+        _serializers[serializer_class] = fingerprint(
+            serializer_class.__name__, [(name, type(field).__name__) for name, field in fields.items()]
+        )
+    return _serializers[serializer_class]

@@ -1,0 +1,30 @@
+"""Fixtures: the test client, and a paced sequencer that never makes a test wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.authtoken.models import Token
+from rest_framework.test import APIClient
+
+from django_pollable.ledger import sequencer
+
+
+@pytest.fixture(autouse=True)
+def _fresh_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequencer, "_pace", sequencer.Pace())
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    user = User.objects.create_user("alice")
+    Token.objects.create(user=user, key="alice-token")
+    return user
+
+
+@pytest.fixture
+def api() -> APIClient:
+    return APIClient()

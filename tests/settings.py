@@ -1,0 +1,35 @@
+"""Settings of the tests: the database is the one that `DATABASE_URL` names, or SQLite."""
+
+import os
+from typing import Any
+
+import dj_database_url
+
+SECRET_KEY = "tests"
+DEBUG = False
+USE_TZ = True
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "tests.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_filters",
+    "django_pollable",
+    "tests.shop",
+]
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+DATABASE: Any = dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite://:memory:"))
+DATABASES = {
+    "default": DATABASE,
+    "archive": {**DATABASE, "TEST": {"NAME": f"test_archive_{os.getpid()}"}}
+    if "sqlite" not in DATABASE["ENGINE"]
+    else {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+}
+DATABASE_ROUTERS = ["tests.shop.routers.ArchiveRouter"]
+REST_FRAMEWORK = {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]}

@@ -1,0 +1,1 @@
+"""Models and views that the tests poll."""

@@ -1,0 +1,20 @@
+"""Where the tests poll."""
+
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from tests.shop import views
+
+router = SimpleRouter()
+router.register("tenants/(?P<tenant>[^/]+)/items", views.ItemViewSet)
+router.register("countries", views.Countries)
+urlpatterns = [
+    path("open/all/items/", views.AllItems.as_view()),
+    path("open/<tenants>/items/", views.OpenItems.as_view()),
+    path("open/<tenants>/draftless/", views.DraftlessItems.as_view()),
+    path("open/<tenants>/numbered/", views.NumberedItems.as_view()),
+    path("logs/", views.Logs.as_view()),
+    path("documents/", views.Documents.as_view()),
+    path("prices/", views.Prices.as_view()),
+    *router.urls,
+]
