@@ -49,7 +49,7 @@ def _drop_triggers_in_the_way(plan: Any, using: str = DEFAULT_DB_ALIAS, **kwargs
         drop(using)
         return
     changed = {
-        (migration.app_label, str(getattr(operation, "model_name", None) or operation.name).lower())  # type: ignore[attr-defined]
+        (migration.app_label, str(getattr(operation, "model_name", None) or operation.name).lower())
         for migration, _ in plan
         for operation in migration.operations
         if isinstance(operation, DeleteModel | RemoveField | RenameField)

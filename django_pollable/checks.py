@@ -1,0 +1,203 @@
+"""System checks: every setting and every misuse that can be seen before a request comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Advice
+from django.core.exceptions import FieldDoesNotExist
+from django.db import DatabaseError, connections
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from django_pollable.conf import conf
+from django_pollable.exceptions import NotTracked
+from django_pollable.ledger.options import FeedOptions, feed_of, feeds, watches
+from django_pollable.ledger.tables import KEY_LENGTH, SCOPE_LENGTH
+from django_pollable.ledger.triggers import compare
+from django_pollable.pagination import FeedPagination
+from django_pollable.views import PollableListMixin, PollableMixin
+
+POSITIVE_INTEGERS = ("page_size", "max_page_size", "settle_batch")
+POSITIVE_NUMBERS = ("poll_interval_seconds", "retention_seconds")
+
+
+@register("pollable")
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E001: a setting has a value that it cannot have."""
+    wrong: list[CheckMessage] = []
+    for name in POSITIVE_INTEGERS + POSITIVE_NUMBERS:
+        value, kinds = getattr(conf, name), int if name in POSITIVE_INTEGERS else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or value <= 0:
+            wrong.append(_setting(name, value, "Give it a positive number."))
+    if not isinstance(conf.problem_base_uri, str) or ":" not in conf.problem_base_uri:
+        wrong.append(_setting("problem_base_uri", conf.problem_base_uri, "Give it an absolute URI."))
+    if not wrong and conf.page_size > conf.max_page_size:
+        wrong.append(_setting("page_size", conf.page_size, "Let it be at most POLLABLE_MAX_PAGE_SIZE."))
+    return wrong
+
+
+@register(Tags.models)
+def check_models(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E010 to E015: what `class Pollable` says cannot be."""
+    found: list[CheckMessage] = []
+    names: dict[int, FeedOptions] = {}
+    for feed in feeds():
+        found += _check_feed(feed)
+        other = names.setdefault(feed.id, feed)
+        if other is not feed:
+            found.append(
+                Error(
+                    f"The feeds {other.name} and {feed.name} have the same id.",
+                    hint='Give one of them another name: `feed = "..."` in `class Pollable`.',
+                    obj=feed.model,
+                    id="pollable.E015",
+                )
+            )
+    return found
+
+
+def _check_feed(feed: FeedOptions) -> Iterator[CheckMessage]:
+    own = {field.name for field in feed.model._meta.local_concrete_fields}
+    for name in feed.declaration.scope:
+        if name not in {field.name for field in feed.model._meta.concrete_fields}:
+            yield _model(feed, "E010", f"scope field '{name}' does not exist.", "Name a concrete field.")
+        elif name not in own:
+            yield _model(
+                feed,
+                "E011",
+                f"scope field '{name}' is a column of a parent's table: a deletion would not know its scope.",
+                "Let the child declare `class Pollable: scope = (...)` of its own fields, or ().",
+            )
+    try:
+        watches(feed)
+    except FieldDoesNotExist as error:
+        yield _model(feed, "E012", f"`follows`: {error}", "Name foreign keys, many-to-many or reverse relations.")
+    if not set(feed.declaration.scope) <= own:
+        return
+    for keys, limit, what in ((feed.key, KEY_LENGTH, "primary key"), (feed.scope, SCOPE_LENGTH, "scope")):
+        if keys.unsupported:
+            hint = "Use integer, character or UUID fields, or foreign keys to them."
+            yield _model(feed, "E013", f"the {what} has fields without a stable text: {keys.unsupported}.", hint)
+        elif keys.max_length > limit:
+            yield _model(
+                feed, "E014", f"the {what} can be longer than {limit} characters.", "Shorten its `max_length`."
+            )
+
+
+@register(Tags.urls)
+def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E020 to E022, W023, W024: a view cannot be polled, or not safely."""
+    found: list[CheckMessage] = []
+    for view in dict.fromkeys(_views(get_resolver().url_patterns)):
+        found += _check_view(view)
+    return found
+
+
+def _check_view(view: type) -> Iterator[CheckMessage]:
+    queryset = getattr(view, "queryset", None)
+    if _pages_a_feed(view) and not issubclass(view, PollableListMixin):
+        yield Error(
+            f"'{view.__name__}' pages a feed, but is not a pollable view.",
+            hint="Derive it from PollableListMixin.",
+            obj=view,
+            id="pollable.E020",
+        )
+    if not issubclass(view, PollableMixin) or queryset is None:
+        return
+    try:
+        feed = feed_of(queryset.model)
+    except NotTracked as error:
+        yield Error(f"'{view.__name__}': {error}", obj=view, id="pollable.E021")
+        return
+    if feed.declaration.scope and view.get_scope is PollableMixin.get_scope:
+        yield Error(
+            f"'{view.__name__}' must define `get_scope()`: "
+            f"{feed.model.__name__} declares scope {feed.declaration.scope}.",
+            hint="Return None there to serve the whole feed.",
+            obj=view,
+            id="pollable.E022",
+        )
+    if view.cache_policy.is_public and (view.authentication_classes or view.varies_by_user):
+        yield Advice(
+            f"'{view.__name__}' is cached publicly, but knows its users.",
+            hint="Set `authentication_classes = []` and `varies_by_user = False`, or a private policy.",
+            obj=view,
+            id="pollable.W023",
+        )
+    if queryset.query.where and view.discloses_removed is None:
+        yield Advice(
+            f"The queryset of '{view.__name__}' hides rows: one that it begins to hide stays with clients.",
+            hint="Set `discloses_removed = True` to tell their keys, or False where that is meant; or use a scope.",
+            obj=view,
+            id="pollable.W024",
+        )
+
+
+@register(Tags.database)
+def check_triggers(app_configs: Any, databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """E030, E031: a database does not see every write."""
+    found: list[CheckMessage] = []
+    for using in databases or ():
+        try:
+            difference = compare(using)
+        except DatabaseError:
+            continue  # no connection, or no tables yet: `migrate` says so
+        if difference:
+            tables = sorted(
+                {trigger.table for trigger in difference.missing} | {table for _, table in difference.stale}
+            )
+            found.append(
+                Error(
+                    f"Triggers are missing or different in database '{using}' on: {', '.join(tables)}.",
+                    hint="Run `manage.py pollable install`.",
+                    id="pollable.E030",
+                )
+            )
+        if connections[using].vendor == "mysql":
+            found += _check_cascades(using)
+    return found
+
+
+def _check_cascades(using: str) -> Iterator[CheckMessage]:
+    """MariaDB and MySQL fire no triggers for what a foreign key does by itself."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, constraint_name FROM information_schema.referential_constraints"
+            " WHERE constraint_schema = DATABASE()"
+            " AND (delete_rule IN ('CASCADE', 'SET NULL') OR update_rule IN ('CASCADE', 'SET NULL'))"
+        )
+        rules = cursor.fetchall()
+    tracked = {feed.model._meta.db_table for feed in feeds() if feed.is_on(using)}
+    tracked |= {watch.table for feed in feeds() if feed.is_on(using) for watch in watches(feed)}
+    for table, constraint in rules:
+        if table in tracked:
+            yield Error(
+                f"The foreign key {constraint} of {table} deletes or changes rows without firing triggers.",
+                hint="Use `on_delete=models.CASCADE` or `SET_NULL`, which Django carries out itself.",
+                id="pollable.E031",
+            )
+
+
+def _views(patterns: Iterable[Any]) -> Iterator[type]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _views(pattern.url_patterns)
+        elif isinstance(pattern, URLPattern):
+            view = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
+            if view is not None:
+                yield view
+
+
+def _pages_a_feed(view: type) -> bool:
+    paginator = getattr(view, "pagination_class", None)
+    return isinstance(paginator, type) and issubclass(paginator, FeedPagination)
+
+
+def _setting(name: str, value: object, hint: str) -> Error:
+    return Error(f"POLLABLE_{name.upper()} cannot be {value!r}.", hint=hint, id="pollable.E001")
+
+
+def _model(feed: FeedOptions, number: str, message: str, hint: str) -> Error:
+    return Error(f"{feed.model.__name__}.Pollable: {message}", hint=hint, obj=feed.model, id=f"pollable.{number}")

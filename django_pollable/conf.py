@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 from django.conf import settings
+
+T = TypeVar("T")
 
 
 class PollableSettings:
@@ -23,12 +25,12 @@ class PollableSettings:
     @property
     def poll_interval_seconds(self) -> float:
         """What `X-Poll-Interval` tells clients to wait (seconds, default 5)."""
-        return self._get("POLL_INTERVAL_SECONDS", 5)
+        return self._get("POLL_INTERVAL_SECONDS", 5.0)
 
     @property
     def retention_seconds(self) -> float:
         """How long changes and tombstones are kept (seconds, default 30 days)."""
-        return self._get("RETENTION_SECONDS", 30 * 24 * 3600)
+        return self._get("RETENTION_SECONDS", 30 * 24 * 3600.0)
 
     @property
     def settle_batch(self) -> int:
@@ -40,8 +42,9 @@ class PollableSettings:
         """What problem types begin with (default `urn:pollable:problem:`)."""
         return self._get("PROBLEM_BASE_URI", "urn:pollable:problem:")
 
-    def _get(self, name: str, default: Any) -> Any:
-        return getattr(settings, f"POLLABLE_{name}", default)
+    def _get(self, name: str, default: T) -> T:
+        value: T = getattr(settings, f"POLLABLE_{name}", default)
+        return value
 
     def uses_middleware(self, path: str) -> bool:
         """Return whether the project has the middleware `path`."""

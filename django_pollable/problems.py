@@ -29,7 +29,9 @@ def describe(response: Response, exc: Exception) -> None:
     status = HTTPStatus(response.status_code)
     code = getattr(exc, "default_code", None) if isinstance(exc, APIException) else None
     detail = response.data.get("detail") if isinstance(response.data, dict) else None
-    body = _body(str(code or status.name).lower().replace("_", "-"), status.phrase, status, str(detail or status.phrase))
+    body = _body(
+        str(code or status.name).lower().replace("_", "-"), status.phrase, status, str(detail or status.phrase)
+    )
     if not isinstance(detail, ErrorDetail | str):
         body["errors"] = response.data
     response.data = body

@@ -38,8 +38,12 @@ SAFE = ("GET", "HEAD")
 
 if TYPE_CHECKING:
     GenericAPIView = generics.GenericAPIView[Any]
+    View = GenericAPIView
+    ViewSet = viewsets.GenericViewSet[Any]
 else:
     GenericAPIView = object
+    View = generics.GenericAPIView
+    ViewSet = viewsets.GenericViewSet
 
 
 class PollableMixin(GenericAPIView):
@@ -78,13 +82,14 @@ class PollableMixin(GenericAPIView):
 
     def get_feed(self) -> FeedOptions:
         """Return the feed of the view's model, without a query."""
-        queryset = self.queryset if self.queryset is not None else self.get_queryset()
+        queryset: Any = self.queryset if self.queryset is not None else self.get_queryset()  # type: ignore[arg-type]
         return feed_of(queryset.model)
 
     def get_database(self) -> str:
         """Return the alias that the whole request reads."""
-        if self.queryset is not None and self.queryset._db:
-            return str(self.queryset._db)
+        queryset: Any = self.queryset  # type: ignore[arg-type]
+        if queryset is not None and queryset._db:
+            return str(queryset._db)
         return router.db_for_read(self.get_feed().model)
 
     def get_poll_interval_seconds(self) -> float:
@@ -119,8 +124,12 @@ class PollableMixin(GenericAPIView):
             return queryset.none()
         within = Q()
         for values in self.scopes:
-            within |= Q(**{name if value is not None else f"{name}__isnull": value if value is not None else True
-                           for name, value in values.items()})
+            within |= Q(
+                **{
+                    name if value is not None else f"{name}__isnull": value if value is not None else True
+                    for name, value in values.items()
+                }
+            )
         return queryset.filter(within)
 
     def get_scope_names(self) -> tuple[str, ...] | None:
@@ -208,8 +217,13 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         feed = self.get_feed()
         state = poll_state(feed, self.get_scope_names(), using=self.get_database())
         tag = weak_etag(
-            feed.id, state.epoch, state.head, self.get_scope_names(), sorted(request.GET.lists()),
-            self.get_representation(), self.get_variant(),
+            feed.id,
+            state.epoch,
+            state.head,
+            self.get_scope_names(),
+            sorted(request.GET.lists()),
+            self.get_representation(),
+            self.get_variant(),
         )
         validators = Validators(tag, state.last_modified)
         if validators.is_current(request):
@@ -259,18 +273,21 @@ class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
         return Validators(weak_etag(parts, self.get_representation(), self.get_variant()))
 
 
-class PollableListAPIView(PollableListMixin, generics.GenericAPIView):
+class PollableListAPIView(PollableListMixin, View):
     """A list view that clients poll."""
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         return self.list(request, *args, **kwargs)
 
 
-class PollableRetrieveAPIView(PollableRetrieveMixin, generics.RetrieveAPIView):
+class PollableRetrieveAPIView(PollableRetrieveMixin, View):
     """A view of a single resource that clients poll."""
 
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        return self.retrieve(request, *args, **kwargs)
 
-class PollableReadOnlyViewSet(PollableListMixin, PollableRetrieveMixin, viewsets.GenericViewSet):
+
+class PollableReadOnlyViewSet(PollableListMixin, PollableRetrieveMixin, ViewSet):
     """`list` and `retrieve` that clients poll."""
 
 
@@ -280,7 +297,7 @@ class PollableViewSet(
     mixins.CreateModelMixin,
     mixins.UpdateModelMixin,
     mixins.DestroyModelMixin,
-    viewsets.GenericViewSet,
+    ViewSet,
 ):
     """A model's viewset whose `list` and `retrieve` clients poll."""
 

@@ -24,7 +24,9 @@ class ChangeLog:
         and the horizon at that moment: where it has passed `sequence`, keys are missing.
         """
         rows = self._rows().filter(sequence__gt=sequence, sequence__lte=head).order_by("sequence")
-        found = list(rows.annotate(horizon=Subquery(self._horizons())).values_list("key", "sequence", "horizon")[:limit])
+        found = list(
+            rows.annotate(horizon=Subquery(self._horizons())).values_list("key", "sequence", "horizon")[:limit]
+        )
         horizon = found[0][2] if found else self.horizon()
         return [(key, number) for key, number, _ in found], horizon or 0
 

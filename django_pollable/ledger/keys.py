@@ -104,5 +104,3 @@ class KeyFields:
         value = own.to_python(text)
         own.run_validators(value)
         return value
-
-

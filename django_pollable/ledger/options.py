@@ -159,7 +159,7 @@ def _parent(model: Model, parent: Model) -> Watch:
     return Watch(
         parent._meta.label_lower,
         parent._meta.db_table,
-        pk.column,
+        str(pk.column),
         "pk",
         KeyFields((pk,)),
         tuple(parent._meta.local_concrete_fields),

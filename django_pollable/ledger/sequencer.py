@@ -194,7 +194,7 @@ def _forget(ids: list[int], using: str) -> None:
     listed = " UNION ALL ".join(["SELECT %s AS id"] * len(ids))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"DELETE p FROM ({listed}) d STRAIGHT_JOIN pollable_pendingchange p ON p.id = d.id",  # noqa: S608
+            f"DELETE p FROM ({listed}) d STRAIGHT_JOIN pollable_pendingchange p ON p.id = d.id",
             ids,
         )
 

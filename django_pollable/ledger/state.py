@@ -67,7 +67,7 @@ def read_state(
 
 def _statement(
     feed_id: int, scopes: tuple[str, ...] | None, vendor: str, is_full_look: bool
-) -> tuple[str, list[object]]:
+) -> tuple[str, list[str | int]]:
     clock = CLOCK[vendor]
     pending = "0"
     if vendor != "sqlite":

@@ -36,10 +36,12 @@ class Feed(models.Model):
     horizon = models.BigIntegerField(default=0)
     settled_to = models.BigIntegerField(default=0, help_text="The highest pending change numbered so far.")
     modified_at = models.BigIntegerField(default=0, help_text="Unix second that Last-Modified may tell.")
-    pruned_before = models.BigIntegerField(default=0, help_text="Changes recorded before this Unix millisecond are gone.")
+    pruned_before = models.BigIntegerField(
+        default=0, help_text="Changes recorded before this Unix millisecond are gone."
+    )
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
 
 class Scope(models.Model):
@@ -56,7 +58,7 @@ class Scope(models.Model):
         constraints = [models.UniqueConstraint(fields=["feed_id", "name"], name="pollable_scope_name")]
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
 
 class Change(models.Model):

@@ -48,12 +48,12 @@ def expected(using: str) -> list[Trigger]:
     """Return the triggers that the database `using` should have, for the tables it has."""
     connection = connections[using]
     write = dialect(connection)
-    found: list[Trigger] = list(write.shared(connection))
+    found: list[Trigger] = []
     for feed in _feeds_on(using):
         found += write.own(feed, connection)
         for watch in watches(feed):
             found += write.watched(feed, watch, connection)
-    return found
+    return [*write.shared(connection), *found] if found else found
 
 
 def compare(using: str) -> Difference:

@@ -43,8 +43,9 @@ def own(feed: FeedOptions, connection: BaseDatabaseWrapper) -> list[Trigger]:
     def note(removed: str, source: str) -> str:
         return f"SELECT {feed.id}, r.scope, r.key, {removed}, '' FROM ({source}) r"
 
+    old, new = f"{names(OLD)}, {OLD}::text FROM old_rows {OLD}", f"{names(NEW)}, {NEW}::text FROM new_rows {NEW}"
     left = f"SELECT {names(OLD)} FROM old_rows {OLD} EXCEPT ALL SELECT {names(NEW)} FROM new_rows {NEW}"
-    changed = f"SELECT {names(NEW)}, {NEW}::text FROM new_rows {NEW} EXCEPT ALL SELECT {names(OLD)}, {OLD}::text FROM old_rows {OLD}"
+    changed = f"SELECT {new} EXCEPT ALL SELECT {old}"
     notes = {
         "INSERT": note("false", f"SELECT {names(NEW)} FROM new_rows {NEW}"),
         "UPDATE": f"{note('true', left)} UNION ALL {note('false', changed)}",
@@ -61,14 +62,10 @@ def watched(feed: FeedOptions, watch: Watch, connection: BaseDatabaseWrapper) ->
         return f"{row}.{connection.ops.quote_name(watch.column)}::text AS key"
 
     def note(source: str) -> str:
-        return (
-            f"SELECT DISTINCT {feed.id}, '', r.key, false, '{watch.via}' FROM ({source}) r WHERE r.key IS NOT NULL"
-        )
+        return f"SELECT DISTINCT {feed.id}, '', r.key, false, '{watch.via}' FROM ({source}) r WHERE r.key IS NOT NULL"
 
-    changed = (
-        f"(SELECT {key(NEW)}, {NEW}::text FROM new_rows {NEW} EXCEPT ALL SELECT {key(OLD)}, {OLD}::text FROM old_rows {OLD})"
-        f" UNION ALL (SELECT {key(OLD)}, {OLD}::text FROM old_rows {OLD} EXCEPT ALL SELECT {key(NEW)}, {NEW}::text FROM new_rows {NEW})"
-    )
+    old, new = f"{key(OLD)}, {OLD}::text FROM old_rows {OLD}", f"{key(NEW)}, {NEW}::text FROM new_rows {NEW}"
+    changed = f"(SELECT {new} EXCEPT ALL SELECT {old}) UNION ALL (SELECT {old} EXCEPT ALL SELECT {new})"
     notes = {"UPDATE": note(changed)}
     if watch.is_linked:
         notes |= {

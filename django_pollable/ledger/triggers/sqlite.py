@@ -88,7 +88,7 @@ def watched(feed: FeedOptions, watch: Watch, connection: BaseDatabaseWrapper) ->
 
     def note(row: str, condition: str = "1") -> str:
         shown = _objects(feed, watch.via, f"{row}.{column}", connection)
-        names = ", ".join(f"{table}.{connection.ops.quote_name(field.column)}" for field in feed.key.fields)
+        names = ", ".join(f"{table}.{connection.ops.quote_name(str(field.column))}" for field in feed.key.fields)
         return (
             f"INSERT INTO {VIEW} SELECT {feed.id}, '{feed.name}', {scope}, {key}, 0 FROM {table}"
             f" WHERE ({names}) IN ({shown}) AND {condition}"

@@ -37,7 +37,7 @@ def text_sql(
     """Return SQL for the text that `KeyFields.encode` makes of the columns of `row` (`NEW`, `o`)."""
     parts = []
     for field in keys.fields:
-        sql = cast(field, f"{row}.{connection.ops.quote_name(field.column)}")
+        sql = cast(field, f"{row}.{connection.ops.quote_name(str(field.column))}")
         if keys.escapes(field):
             for character, escaped in ESCAPES:
                 sql = f"replace({sql}, '{character}', '{escaped}')"

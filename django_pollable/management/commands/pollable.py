@@ -1,0 +1,101 @@
+"""`manage.py pollable`: what an operator does with feeds."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from django_pollable.ledger import history
+from django_pollable.ledger.options import FeedOptions, feeds
+from django_pollable.ledger.pruning import prune
+from django_pollable.ledger.sequencer import settle
+from django_pollable.ledger.tables import Change, Feed, PendingChange
+from django_pollable.ledger.triggers import compare, expected, install
+
+IDLE_SECONDS = 0.02
+
+
+class Command(BaseCommand):
+    help = "Show and keep the feeds of pollable models."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="the database's alias")
+        actions = parser.add_subparsers(dest="action", required=True)
+        actions.add_parser("status", help="head, horizon and backlog of each feed")
+        actions.add_parser("check", help="whether the triggers are what the models say; exit status 1 if not")
+        actions.add_parser("sql", help="print the statements that create the triggers")
+        actions.add_parser("install", help="create missing triggers, drop stale ones")
+        settle_parser = actions.add_parser("settle", help="number pending changes")
+        settle_parser.add_argument("--forever", action="store_true", help="go on until interrupted")
+        actions.add_parser("prune", help="forget changes older than the retention")
+        epoch_parser = actions.add_parser("epoch", help="begin a new history: every client resyncs")
+        epoch_parser.add_argument("feed", help="the feed's name, as `status` shows it")
+
+    def handle(self, *, action: str, database: str, **options: Any) -> None:
+        act: Callable[..., None] = getattr(self, f"_{action}")
+        act(database, **options)
+
+    def _status(self, using: str, **options: Any) -> None:
+        for feed in self._feeds(using):
+            row = Feed.objects.using(using).filter(pk=feed.id).first()
+            if row is None:
+                self.stdout.write(f"{feed.name}: no history yet")
+                continue
+            mine = Change.objects.using(using).filter(feed_id=feed.id)
+            self.stdout.write(
+                f"{feed.name}: head {row.sequence}, horizon {row.horizon}, epoch {row.epoch},"
+                f" {mine.count()} changes ({mine.filter(removed=True).count()} tombstones),"
+                f" {PendingChange.objects.using(using).filter(feed_id=feed.id).count()} pending"
+            )
+
+    def _check(self, using: str, **options: Any) -> None:
+        difference = compare(using)
+        for trigger in difference.missing:
+            self.stdout.write(f"missing: {trigger.name} on {trigger.table}")
+        for name, table in difference.stale:
+            self.stdout.write(f"stale: {name} on {table}")
+        if difference:
+            raise CommandError("Run `manage.py pollable install`.", returncode=1)
+        self.stdout.write(f"{len(expected(using))} triggers in place.")
+
+    def _sql(self, using: str, **options: Any) -> None:
+        for trigger in expected(using):
+            for statement in trigger.create:
+                self.stdout.write(f"{statement};")
+
+    def _install(self, using: str, **options: Any) -> None:
+        difference = install(using)
+        self.stdout.write(f"{len(difference.missing)} created, {len(difference.stale)} dropped.")
+
+    def _settle(self, using: str, *, forever: bool = False, **options: Any) -> None:
+        while True:
+            count = sum(settle(feed, using=using) for feed in self._feeds(using))
+            if not forever:
+                if count == 0:
+                    return
+                self.stdout.write(f"{count} settled.")
+            elif count == 0:
+                connections[using].close_if_unusable_or_obsolete()
+                time.sleep(IDLE_SECONDS)
+
+    def _prune(self, using: str, **options: Any) -> None:
+        for feed in self._feeds(using):
+            while settle(feed, using=using):
+                pass
+            self.stdout.write(f"{feed.name}: {prune(feed, using=using)} pruned")
+
+    def _epoch(self, using: str, *, feed: str, **options: Any) -> None:
+        for known in self._feeds(using):
+            if known.name == feed:
+                history.renew(known, using)
+                self.stdout.write(f"{feed}: new epoch")
+                return
+        raise CommandError(f"There is no feed {feed}.")
+
+    def _feeds(self, using: str) -> list[FeedOptions]:
+        return [feed for feed in feeds() if feed.is_on(using)]

@@ -1,0 +1,1 @@
+"""A board of software builds that clients poll."""

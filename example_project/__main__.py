@@ -1,0 +1,95 @@
+"""`python3 -m example_project`: a board of builds that changes and can be polled."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from example_project.bootstrap import ROOT, ensure_environment
+
+CURL = """
+The board is at http://127.0.0.1:{port}/api/ . Try, line by line:
+
+  url=http://127.0.0.1:{port}/api/projects/1/builds/
+  auth='Authorization: Token alice-demo-token'
+  header() {{ grep -i "^$1:" /tmp/headers | cut -d' ' -f2- | tr -d '\\r'; }}
+  cursor() {{ sed 's/.*"next_since":"\\([^"]*\\)".*/\\1/' /tmp/body; }}
+
+  # 200: everything there is, and a cursor
+  curl -sS -D /tmp/headers -o /tmp/body -H "$auth" "$url?limit=1000"; head -1 /tmp/headers
+  # 304: nothing is new (or 200 with what the simulator has just changed)
+  curl -sS -i -H "$auth" -H "If-None-Match: $(header etag)" "$url?limit=1000&since=$(cursor)"
+  # a change
+  curl -sS -H "$auth" -d number=7 -d commit=c0ffee -d author=me "$url"
+  # 200: only what has changed
+  curl -sS -D /tmp/headers -o /tmp/delta -H "$auth" "$url?limit=1000&since=$(cursor)"; cp /tmp/delta /tmp/body; cat /tmp/body; echo
+  # 304 again
+  curl -sS -i -H "$auth" -H "If-None-Match: $(header etag)" "$url?limit=1000&since=$(cursor)"
+
+Anonymous: /api/status/ and /api/events/?after_id=1 . Sign in as alice or bob (password: demo) at /api-auth/login/ .
+Stop with Ctrl-C.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python3 -m example_project")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--database", metavar="URL", help="postgresql://..., mysql://... or sqlite:///path")
+    parser.add_argument("--no-simulator", action="store_true", help="change nothing by itself")
+    options = parser.parse_args()
+    ensure_environment("example_project", ["example"])
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", options.port)) == 0:
+            sys.exit(f"Port {options.port} is in use: choose another with --port.")
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "example_project.settings"}
+    if options.database:
+        environment["DATABASE_URL"] = options.database
+    _run("migrate", "--verbosity", "0", environment=environment)
+    _run("seed", environment=environment)
+    children = [_start("runserver", "--noreload", f"127.0.0.1:{options.port}", environment=environment)]
+    if not options.no_simulator:
+        children.append(_start("simulate", environment=environment))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        _wait_for(options.port, children[0])
+        print(CURL.format(port=options.port), flush=True)
+        while all(child.poll() is None for child in children):
+            time.sleep(0.5)
+        sys.exit("A part of the example has stopped: see the messages above.")
+    except KeyboardInterrupt:
+        print("Stopped.")
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(10)
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "example_project.manage", *arguments]
+
+
+def _run(*arguments: str, environment: dict[str, str]) -> None:
+    if subprocess.call(_command(*arguments), cwd=ROOT, env=environment) != 0:
+        sys.exit(f"`{arguments[0]}` has failed: see the messages above.")
+
+
+def _start(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(_command(*arguments), cwd=ROOT, env=environment)
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    while server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()

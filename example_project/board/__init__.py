@@ -1,0 +1,1 @@
+"""Projects, their builds, and what happened to them."""

@@ -1,0 +1,70 @@
+"""How the board is polled."""
+
+from typing import Any
+
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import GenericViewSet
+
+from django_pollable.caching import CachePolicy
+from django_pollable.pagination import AfterIdPagination
+from django_pollable.views import PollableListMixin, PollableReadOnlyViewSet, PollableViewSet
+from example_project.board.models import Build, Event, Project
+from example_project.board.permissions import IsProjectMember
+from example_project.board.serializers import BuildSerializer, EventSerializer
+
+
+class ProjectBuilds(PollableViewSet):
+    """The builds of one project, for its members."""
+
+    queryset = Build.objects.select_related("project").prefetch_related("labels", "steps")
+    serializer_class = BuildSerializer
+    permission_classes = [IsProjectMember]
+    filterset_fields = ["status"]
+
+    def get_scope(self) -> Any:
+        return {"project": self.kwargs["project_pk"]}
+
+    def perform_create(self, serializer: BaseSerializer[Build]) -> None:
+        serializer.save(project_id=self.kwargs["project_pk"])
+
+
+class MyBuilds(PollableReadOnlyViewSet):
+    """The builds of all projects of a user: one cursor over several scopes."""
+
+    queryset = ProjectBuilds.queryset
+    serializer_class = BuildSerializer
+    permission_classes = [IsAuthenticated]
+    filterset_fields = ["status"]
+
+    def get_scope(self) -> Any:
+        return [{"project": pk} for pk in self.request.user.projects.values_list("pk", flat=True)]
+
+
+class Public(PollableListMixin, GenericViewSet):
+    """What everybody may see, and any cache may share."""
+
+    authentication_classes = []
+    permission_classes = []
+    renderer_classes = [JSONRenderer]
+    cache_policy = CachePolicy.public()
+    varies_by_user = False
+
+
+class Status(Public):
+    """The builds of all public projects."""
+
+    queryset = ProjectBuilds.queryset
+    serializer_class = BuildSerializer
+
+    def get_scope(self) -> Any:
+        return [{"project": pk} for pk in Project.objects.filter(public=True).values_list("pk", flat=True)]
+
+
+class Events(Public):
+    """What happened, by the last id one has seen."""
+
+    queryset = Event.objects.all()
+    serializer_class = EventSerializer
+    pagination_class = AfterIdPagination
