@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from hashlib import blake2s
 
 from django_pollable.exceptions import CursorExpired, ExpiryReason, InvalidCursor
@@ -15,10 +15,12 @@ MAX_LENGTH = 2048
 MAX_SEQUENCE = 2**63 - 1
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
 def fingerprint(*parts: object) -> str:
     """Return a short digest of `parts`: the same in every process and on every host."""
-    text = json.dumps(parts, separators=(",", ":"), default=str)
-    return _base64(blake2s(text.encode("utf-8", "surrogatepass"), digest_size=9).digest())
+    return _base64(blake2s(_encode(parts).encode(), digest_size=9).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,9 @@ class Cursor:
 
     def encode(self) -> str:
         """Return the token: URL-safe, and the same for the same position in every process."""
-        payload = json.dumps([*astuple(self.binding), self.epoch, self.sequence, self.key], separators=(",", ":"))
-        data = payload.encode()
+        bound = self.binding
+        parts = [bound.feed, bound.scope, bound.filter, bound.representation, self.epoch, self.sequence, self.key]
+        data = _encode(parts).encode()
         return f"{VERSION}.{_base64(_checksum(data) + data)}"
 
     @classmethod

@@ -133,7 +133,9 @@ class Query:
 
     def etag(self, state: FeedState, *parts: object, end: str = "") -> str:
         """Return the tag of an answer to this query."""
-        return weak_etag(self.binding, self.limit, self.variant, state.epoch, parts, end=end)
+        bound = self.binding
+        shape = (bound.feed, bound.scope, bound.filter, bound.representation, self.limit, self.variant)
+        return weak_etag(shape, state.epoch, parts, end=end)
 
 
 class FeedPagination(BasePagination):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
@@ -12,6 +11,7 @@ from django.db import connections, router
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpResponseBase
 from django.utils.cache import patch_vary_headers
+from django.utils.functional import cached_property
 from django.utils.translation import get_language
 from rest_framework import generics, mixins, viewsets
 from rest_framework.authentication import SessionAuthentication
@@ -105,7 +105,7 @@ class PollableMixin(GenericAPIView):
             self.request.version,
         )
 
-    @functools.cached_property
+    @cached_property
     def scopes(self) -> list[ScopeValues] | None:
         """What `get_scope()` gives, as a list; None for the whole feed."""
         given = self.get_scope()
@@ -132,8 +132,9 @@ class PollableMixin(GenericAPIView):
             )
         return queryset.filter(within)
 
-    def get_scope_names(self) -> tuple[str, ...] | None:
-        """Return the names of the scopes in the ledger, sorted; None for the whole feed."""
+    @cached_property
+    def scope_names(self) -> tuple[str, ...] | None:
+        """The names of the scopes in the ledger, sorted; None for the whole feed."""
         if self.scopes is None:
             return None
         feed, connection = self.get_feed(), connections[self.get_database()]
@@ -157,7 +158,9 @@ class PollableMixin(GenericAPIView):
         """Return `response`, a 200 or a 304, with the headers that both have."""
         validators.patch(response)
         self.cache_policy.patch(response)
-        patch_vary_headers(response, self._vary())
+        varies = self._vary()
+        if varies:
+            patch_vary_headers(response, varies)
         response.headers["X-Poll-Interval"] = f"{self.get_poll_interval_seconds():g}"
         response.headers["Accept-Ranges"] = "none"
         return response
@@ -200,7 +203,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         paginator = self.paginator
         using = self.get_database()
         query = self._query(request, paginator, using)
-        log = ChangeLog(self.get_feed(), self.get_scope_names(), using)
+        log = ChangeLog(self.get_feed(), self.scope_names, using)
         state = poll_state(log.feed, log.scopes, using=using)
         position = paginator.position(query, state, log)
         for validators in paginator.candidates(query, position, state, request):
@@ -215,12 +218,12 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
 
     def _ordinary_list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         feed = self.get_feed()
-        state = poll_state(feed, self.get_scope_names(), using=self.get_database())
+        state = poll_state(feed, self.scope_names, using=self.get_database())
         tag = weak_etag(
             feed.id,
             state.epoch,
             state.head,
-            self.get_scope_names(),
+            self.scope_names,
             sorted(request.GET.lists()),
             self.get_representation(),
             self.get_variant(),
@@ -233,11 +236,11 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
     def _query(self, request: Request, paginator: FeedPagination, using: str) -> Query:
         feed = self.get_feed()
         own = (*paginator.own_parameters, api_settings.URL_FORMAT_OVERRIDE, api_settings.VERSION_PARAM)
-        given = sorted((name, values) for name, values in request.GET.lists() if name not in own)
+        given = sorted((name, values) for name, values in request._request.GET.lists() if name not in own)
         path = sorted((name, str(value)) for name, value in self.kwargs.items() if name not in own)
         binding = Binding(
             feed.id,
-            fingerprint(self.get_scope_names()),
+            fingerprint(self.scope_names),
             fingerprint(given, path),
             fingerprint(self.get_representation()),
         )
@@ -245,7 +248,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         def key(text: str) -> str:
             return feed.key.encode([feed.key.decode(text)], connections[using])
 
-        return paginator.parse(request, binding, self.get_variant(), key)
+        return paginator.parse(request._request, binding, self.get_variant(), key)
 
     def _rows(self, log: ChangeLog) -> Rows:
         visible = self.in_scope(self.get_queryset()).using(log.using)

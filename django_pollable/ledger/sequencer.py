@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections, router, transaction
 
@@ -13,7 +13,7 @@ from django_pollable.conf import conf
 from django_pollable.ledger import history
 from django_pollable.ledger.options import FeedOptions
 from django_pollable.ledger.state import CLOCK, FeedState, next_modified_at, read_state
-from django_pollable.ledger.tables import Change, Feed, PendingChange, Scope, new_epoch
+from django_pollable.ledger.tables import Feed, PendingChange, Scope, new_epoch
 from django_pollable.signals import changes_settled, feed_reset
 
 SETTLES_PER_SECOND = 10.0
@@ -23,6 +23,39 @@ WHOLE_TABLE = "*"
 
 Mark = tuple[str, str, bool]
 """Scope, key, removed."""
+
+
+class Note(NamedTuple):
+    """The columns of a pending change."""
+
+    id: int
+    scope: str
+    key: str
+    removed: bool
+    via: str
+
+
+class Table(NamedTuple):
+    """What an upsert has to know of a table."""
+
+    name: str
+    columns: tuple[str, ...]
+    unique: tuple[str, ...]
+    renewed: tuple[str, ...]
+
+
+CHANGE = Table(
+    "pollable_change",
+    ("feed_id", "key", "scope", "sequence", "first_sequence", "removed", "changed_at"),
+    ("feed_id", "key", "scope"),
+    ("sequence", "removed", "changed_at"),
+)
+SCOPE = Table(
+    "pollable_scope",
+    ("feed_id", "name", "sequence", "horizon", "horizon_key", "modified_at"),
+    ("feed_id", "name"),
+    ("sequence", "modified_at"),
+)
 
 
 class Pace:
@@ -97,7 +130,9 @@ def settle(feed: FeedOptions, *, using: str, is_full_look: bool = True) -> int:
             return 0
         above = 0 if is_full_look else row.settled_to
         pending = PendingChange.objects.using(using).filter(feed_id=feed.id, id__gt=above).order_by("id")
-        notes = list(pending[: conf.settle_batch])
+        notes = [
+            Note(*values) for values in pending.values_list("id", "scope", "key", "removed", "via")[: conf.settle_batch]
+        ]
         if not notes:
             return 0
         is_reset = any(note.via == WHOLE_TABLE for note in notes)
@@ -113,7 +148,7 @@ def settle(feed: FeedOptions, *, using: str, is_full_look: bool = True) -> int:
     return len(notes)
 
 
-def _marks(feed: FeedOptions, notes: Iterable[PendingChange], using: str) -> Iterator[Mark]:
+def _marks(feed: FeedOptions, notes: Iterable[Note], using: str) -> Iterator[Mark]:
     """Yield each changed object once a scope, in the order of the newest notes."""
     own: dict[tuple[str, str], bool] = {}
     related: dict[str, dict[str, None]] = {}
@@ -145,25 +180,15 @@ def _number(row: Feed, marks: Iterable[Mark], using: str) -> None:
     """Give each mark the feed's next sequence, a batch of rows at a time."""
     now = _clock(using)
     heads: dict[str, int] = {}
-    changes: list[Change] = []
+    rows: list[tuple[Any, ...]] = []
     for scope, key, removed in marks:
         row.sequence += 1
         heads[scope] = row.sequence
-        changes.append(
-            Change(
-                feed_id=row.id,
-                scope=scope,
-                key=key,
-                sequence=row.sequence,
-                first_sequence=row.sequence,
-                removed=removed,
-                changed_at=now,
-            )
-        )
-        if len(changes) == conf.settle_batch:
-            _upsert(Change, changes, ("feed_id", "key", "scope"), ("sequence", "removed", "changed_at"), using)
-            changes = []
-    _upsert(Change, changes, ("feed_id", "key", "scope"), ("sequence", "removed", "changed_at"), using)
+        rows.append((row.id, key, scope, row.sequence, row.sequence, removed, now))
+        if len(rows) == conf.settle_batch:
+            _upsert(CHANGE, rows, using)
+            rows = []
+    _upsert(CHANGE, rows, using)
     row.modified_at = next_modified_at(row.modified_at, now // 1000)
     _advance(row.id, heads, now // 1000, using)
 
@@ -171,18 +196,34 @@ def _number(row: Feed, marks: Iterable[Mark], using: str) -> None:
 def _advance(feed_id: int, heads: dict[str, int], now: int, using: str) -> None:
     known = Scope.objects.using(using).filter(feed_id=feed_id, name__in=list(heads))
     previous = dict(known.values_list("name", "modified_at"))
-    scopes = [
-        Scope(feed_id=feed_id, name=name, sequence=head, modified_at=next_modified_at(previous.get(name, 0), now))
-        for name, head in heads.items()
-    ]
-    _upsert(Scope, scopes, ("feed_id", "name"), ("sequence", "modified_at"), using)
+    rows = [(feed_id, name, head, 0, "", next_modified_at(previous.get(name, 0), now)) for name, head in heads.items()]
+    _upsert(SCOPE, rows, using)
 
 
-def _upsert(model: Any, rows: list[Any], unique: tuple[str, ...], update: tuple[str, ...], using: str) -> None:
-    has_target = connections[using].features.supports_update_conflicts_with_target
-    model.objects.using(using).bulk_create(
-        rows, update_conflicts=True, update_fields=update, unique_fields=unique if has_target else None
+def _upsert(table: Table, rows: list[tuple[Any, ...]], using: str) -> None:
+    """Insert rows, or renew what is there: in one statement, without a model instance a row."""
+    if not rows:
+        return
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    columns = ", ".join(map(quote, table.columns))
+    # Numbers stand in the statement itself: drivers take their time over thousands of parameters.
+    values = ", ".join(
+        f"({', '.join('%s' if isinstance(value, str) else str(value) for value in row)})" for row in rows
     )
+    if connection.vendor == "mysql":
+        renewal = "ON DUPLICATE KEY UPDATE " + ", ".join(
+            f"{quote(name)} = VALUES({quote(name)})" for name in table.renewed
+        )
+    else:
+        renewal = f"ON CONFLICT ({', '.join(map(quote, table.unique))}) DO UPDATE SET " + ", ".join(
+            f"{quote(name)} = excluded.{quote(name)}" for name in table.renewed
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {quote(table.name)} ({columns}) VALUES {values} {renewal}",
+            [value for row in rows for value in row if isinstance(value, str)],
+        )
 
 
 def _forget(ids: list[int], using: str) -> None:

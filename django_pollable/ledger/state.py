@@ -79,6 +79,13 @@ def _statement(
             " FROM pollable_feed f WHERE f.id = %s",
             [feed_id],
         )
+    if len(scopes) == 1:
+        return (
+            "SELECT f.epoch, coalesce(s.sequence, 0), coalesce(s.horizon, 0), coalesce(s.modified_at, 0),"
+            f" {clock}, {pending} FROM pollable_feed f"
+            " LEFT JOIN pollable_scope s ON s.feed_id = f.id AND s.name = %s WHERE f.id = %s",
+            [*scopes, feed_id],
+        )
     names = ", ".join(["%s"] * len(scopes)) or "NULL"
     return (
         "SELECT f.epoch, coalesce(max(s.sequence), 0), coalesce(max(s.horizon), 0), coalesce(max(s.modified_at), 0),"

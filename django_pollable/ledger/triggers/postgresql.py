@@ -43,12 +43,14 @@ def own(feed: FeedOptions, connection: BaseDatabaseWrapper) -> list[Trigger]:
     def note(removed: str, source: str) -> str:
         return f"SELECT {feed.id}, r.scope, r.key, {removed}, '' FROM ({source}) r"
 
-    old, new = f"{names(OLD)}, {OLD}::text FROM old_rows {OLD}", f"{names(NEW)}, {NEW}::text FROM new_rows {NEW}"
-    left = f"SELECT {names(OLD)} FROM old_rows {OLD} EXCEPT ALL SELECT {names(NEW)} FROM new_rows {NEW}"
-    changed = f"SELECT {new} EXCEPT ALL SELECT {old}"
+    both = (
+        f'SELECT {names(OLD)}, {OLD}::text COLLATE "C" AS text, true AS was FROM old_rows {OLD}'
+        f" UNION ALL SELECT {names(NEW)}, {NEW}::text, false FROM new_rows {NEW}"
+    )
+    changed = " GROUP BY r.scope, r.key HAVING count(*) = 1 OR min(r.text) <> max(r.text)"
     notes = {
         "INSERT": note("false", f"SELECT {names(NEW)} FROM new_rows {NEW}"),
-        "UPDATE": f"{note('true', left)} UNION ALL {note('false', changed)}",
+        "UPDATE": note("bool_and(r.was)", both) + changed,
         "DELETE": note("true", f"SELECT {names(OLD)} FROM old_rows {OLD}"),
         "TRUNCATE": f"SELECT {feed.id}, '', '', true, '*'",
     }

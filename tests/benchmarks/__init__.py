@@ -1,0 +1,1 @@
+"""What polling and tracking cost, as ratios taken in one run."""
