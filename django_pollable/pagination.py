@@ -2,140 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connections, router
-from django.db.models import Exists, Model, OuterRef, QuerySet
-from django.db.models.functions import Cast
+from django.db import router
 from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 from rest_framework.pagination import BasePagination
 
-from django_pollable.conditional import Validators, find_etag, matches, weak_etag
+from django_pollable.conditional import Validators, find_etag, matches
 from django_pollable.conf import conf
 from django_pollable.cursors import Binding, Cursor
 from django_pollable.exceptions import CursorExpired, InvalidCursor, InvalidParameter, NotYetAvailable
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.sequencer import poll_state
 from django_pollable.ledger.state import FeedState
-from django_pollable.ledger.tables import Change, KeyField
+from django_pollable.pages import Page, Position, Query, Rows
 
 NOW = "now"
 FIRST_SECOND, LAST_SECOND = 0, 253402300799
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows that a view may show: in its scopes, through its queryset, and through the client's filter."""
-
-    log: ChangeLog
-    shown: QuerySet[Any]
-    visible: QuerySet[Any]
-    existing: QuerySet[Any]
-    discloses_removed: bool
-
-    def key(self, row: Model) -> str:
-        """Return the key of `row`."""
-        key = self.log.feed.key
-        return key.encode([getattr(row, field.attname) for field in key.fields], connections[self.log.using])
-
-    def after(self, key: str, limit: int) -> list[Any]:
-        """Return up to `limit` rows by primary key, after `key` ("" is the beginning)."""
-        rows = self.shown.order_by("pk")
-        return list((rows.filter(pk__gt=self._pk(key)) if key else rows)[:limit])
-
-    def unrecorded_after(self, key: str, limit: int) -> list[Any]:
-        """Return the same of rows that have no recorded change."""
-        changes = Change.objects.using(self.log.using).filter(feed_id=self.log.feed.id)
-        recorded = changes.filter(key=Cast(OuterRef("pk"), KeyField(max_length=255)))
-        rows = self.shown.exclude(Exists(recorded)).order_by("pk")
-        return list((rows.filter(pk__gt=self._pk(key)) if key else rows)[:limit])
-
-    def by_keys(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Return the rows of `keys` that may be shown, in one query."""
-        found = self.shown.order_by().filter(pk__in=[self._pk(key) for key in keys])
-        return {self.key(row): row for row in found}
-
-    def removals(self, keys: list[str]) -> list[str]:
-        """Return those of `keys`, of rows that are not shown, that the client may be told are gone."""
-        if keys and not self.discloses_removed:
-            pks = [self._pk(key) for key in keys]
-            visible = self.visible.order_by().filter(pk__in=pks).values("pk")
-            hidden = {self.key(row) for row in self.existing.filter(pk__in=pks).exclude(pk__in=visible)}
-            keys = [key for key in keys if key not in hidden]
-        return [self._text(key) for key in keys]
-
-    def _text(self, key: str) -> str:
-        return str(self._pk(key)) if len(self.log.feed.key.fields) == 1 else key
-
-    def _pk(self, key: str) -> Any:
-        try:
-            return self.log.feed.key.decode(key)
-        except (ValidationError, ValueError):
-            raise InvalidCursor("The cursor is malformed.") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """
-    Where a page begins: after `sequence`; in a first sync after the row `key`, with the head at its start.
-
-    `is_url` says that the request names no cursor, so that its validators are those of its URL.
-    """
-
-    sequence: int
-    key: str | None = None
-    is_url: bool = False
-
-    def is_at(self, state: FeedState) -> bool:
-        """Return whether nothing can follow."""
-        return self.key is None and self.sequence >= state.head
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows in order, the keys of what is gone, and where the next page begins."""
-
-    items: list[Any]
-    removed: list[str]
-    next: Cursor
-    has_more: bool
-    is_reset: bool = False
-    end: str = ""
-
-    def envelope(self, items: Any) -> dict[str, Any]:
-        """Return the body of the answer."""
-        return {
-            "items": items,
-            "removed": self.removed,
-            "next_since": self.next.encode(),
-            "has_more": self.has_more,
-            "reset": self.is_reset,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What a request asks of a feed, before the database is: `since` as it was sent."""
-
-    binding: Binding
-    limit: int
-    since: Cursor | int | str | None
-    """A cursor, an instant (Unix milliseconds), `now`, or None for a first sync."""
-    after: str | None = None
-    """The key of `after_id`."""
-    variant: tuple[Any, ...] = ()
-    """What else shapes the bytes of the answer."""
-
-    def etag(self, state: FeedState, *parts: object, end: str = "") -> str:
-        """Return the tag of an answer to this query."""
-        bound = self.binding
-        shape = (bound.feed, bound.scope, bound.filter, bound.representation, self.limit, self.variant)
-        return weak_etag(shape, state.epoch, parts, end=end)
 
 
 class FeedPagination(BasePagination):
@@ -285,13 +171,13 @@ class AfterIdPagination(FeedPagination):
 
     def page(self, query: Query, position: Position, state: FeedState, rows: Rows) -> Page:
         items: list[Any] = []
-        sequence = position.sequence
+        sequence, is_reset = position.sequence, position.key == ""
         if position.key is not None:
             items = rows.unrecorded_after(position.key, query.limit + 1)
             if len(items) > query.limit:
                 del items[query.limit :]
                 key = rows.key(items[-1])
-                return Page(items, [], Cursor(query.binding, state.epoch, position.sequence, key), True, end=key)
+                return Page(items, [], Cursor(query.binding, state.epoch, position.sequence, key), True, is_reset, key)
             sequence = 0
         window = rows.log.first_keys_after(sequence, head=state.head, limit=query.limit - len(items) + 1)
         has_more = len(window) > query.limit - len(items)
@@ -300,7 +186,7 @@ class AfterIdPagination(FeedPagination):
         items += [found[key] for key, _ in window if key in found]
         sequence = state.head if not has_more else window[-1][1] if window else sequence
         end = rows.key(items[-1]) if items else query.after or ""
-        return Page(items, [], Cursor(query.binding, state.epoch, sequence), has_more, end=end)
+        return Page(items, [], Cursor(query.binding, state.epoch, sequence), has_more, is_reset, end)
 
     def _end_etag(self, query: Query, state: FeedState, sequence: int, end: str) -> str:
         return query.etag(state, "end", sequence, end=end)

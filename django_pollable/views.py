@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlencode
 
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connections, router
@@ -29,7 +28,9 @@ from django_pollable.exceptions import PollError
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.options import FeedOptions, feed_of
 from django_pollable.ledger.sequencer import poll_state
-from django_pollable.pagination import FeedPagination, Query, Rows, SincePagination
+from django_pollable.pages import Query, Rows
+from django_pollable.pagination import FeedPagination, SincePagination
+from django_pollable.representations import canonical_url, describe_serializer, request_filters
 from django_pollable.signals import poll_answered
 
 ScopeValues = Mapping[str, Any]
@@ -99,7 +100,7 @@ class PollableMixin(GenericAPIView):
     def get_representation(self) -> tuple[Any, ...]:
         """Return what shapes the items besides their rows: a change of it expires cursors."""
         return (
-            _describe_serializer(self.get_serializer_class(), self),
+            describe_serializer(self.get_serializer_class(), self),
             self.representation_version,
             get_language(),
             self.request.version,
@@ -178,7 +179,7 @@ class PollableMixin(GenericAPIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, PollError):
-            return problems.of_poll_error(exc, restart=_url(self.request, without=("since", "after_id")))
+            return problems.of_poll_error(exc, restart=canonical_url(self.request, without=("since", "after_id")))
         response = super().handle_exception(exc)
         problems.describe(response, exc)
         return response
@@ -213,7 +214,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
         if page.has_more:
             since = page.next.encode()
-            response.headers["Link"] = f'<{_url(request, without=("after_id",), since=since)}>; rel="next"'
+            response.headers["Link"] = f'<{canonical_url(request, without=("after_id",), since=since)}>; rel="next"'
         return self.answer(response, paginator.validators(query, position, page, state, request))
 
     def _ordinary_list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
@@ -303,29 +304,3 @@ class PollableViewSet(
     ViewSet,
 ):
     """A model's viewset whose `list` and `retrieve` clients poll."""
-
-
-def request_filters(request: Request) -> list[tuple[str, list[str]]]:
-    """Return the query parameters with all their values."""
-    return [(name, [str(value) for value in values]) for name, values in request.GET.lists()]
-
-
-def _url(request: Request, *, without: tuple[str, ...], **parameters: str) -> str:
-    """Return the request's path with its parameters in canonical order, some left out, some set."""
-    pairs = [(name, value) for name, values in request.GET.lists() for value in values]
-    kept = [(name, value) for name, value in pairs if name not in without and name not in parameters]
-    sent = urlencode(sorted([*kept, *parameters.items()]))
-    return f"{request.path}?{sent}" if sent else str(request.path)
-
-
-_serializers: dict[type, str] = {}
-
-
-def _describe_serializer(serializer_class: Any, view: generics.GenericAPIView[Any]) -> str:
-    """Return a fingerprint of the serializer's fields, computed once a class."""
-    if serializer_class not in _serializers:
-        fields = serializer_class(context=view.get_serializer_context()).fields
-        _serializers[serializer_class] = fingerprint(
-            serializer_class.__name__, [(name, type(field).__name__) for name, field in fields.items()]
-        )
-    return _serializers[serializer_class]

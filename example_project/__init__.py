@@ -1,1 +1,1 @@
-"""A board of software builds that clients poll."""
+"""A build board that clients poll: an example of django_pollable."""

@@ -1,10 +1,17 @@
-"""`python -m example_project.manage`: Django's management commands."""
+"""Django's command line for the example project."""
 
 import os
 import sys
+from pathlib import Path
 
-from django.core.management import execute_from_command_line
+
+def main() -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
-    execute_from_command_line(sys.argv)
+    main()

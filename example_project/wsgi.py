@@ -1,4 +1,4 @@
-"""The WSGI application of the example project."""
+"""The example project as a WSGI application."""
 
 import os
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from django_pollable.ledger import sequencer
+from django_pollable.ledger import sequencer, triggers
 
 
 @pytest.fixture(autouse=True)
 def _fresh_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequencer, "_pace", sequencer.Pace())
+
+
+@pytest.fixture
+def _reinstalled(transactional_db: None) -> Iterator[None]:
+    """Put the triggers back: MariaDB commits at each statement that changes one."""
+    yield
+    triggers.install("default")
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Projects, their builds, and what happened to them."""
+"""Projects and their builds."""

@@ -1,4 +1,4 @@
-"""Who may see a project."""
+"""Who may poll a project."""
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -6,8 +6,7 @@ from rest_framework.views import APIView
 
 
 class IsProjectMember(BasePermission):
-    """The user is a member of the project that the URL names."""
+    """Allow members of the project that the URL names; one that does not exist has none."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        user = request.user
-        return user.is_authenticated and user.projects.filter(pk=view.kwargs["project_pk"]).exists()
+        return request.user.projects.filter(pk=view.kwargs["project_pk"]).exists()

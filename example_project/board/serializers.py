@@ -1,23 +1,27 @@
-"""What clients see of the board."""
+"""What clients see."""
 
 from rest_framework import serializers
 
-from example_project.board.models import Build, Event, Step
+from example_project.board.models import Build, Event, Label, Step
 
 
 class StepSerializer(serializers.ModelSerializer[Step]):
     class Meta:
         model = Step
-        fields = ("name", "status")
+        fields = ["id", "name", "status"]
 
 
 class BuildSerializer(serializers.ModelSerializer[Build]):
+    """A build as its project's members see it."""
+
     steps = StepSerializer(many=True, read_only=True)
-    labels = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)
+    labels = serializers.SlugRelatedField(
+        slug_field="name", many=True, required=False, queryset=Label.objects.order_by("name")
+    )
 
     class Meta:
         model = Build
-        fields = (
+        fields = [
             "id",
             "project",
             "number",
@@ -25,16 +29,24 @@ class BuildSerializer(serializers.ModelSerializer[Build]):
             "commit",
             "status",
             "author",
+            "labels",
+            "steps",
             "created_at",
             "started_at",
             "finished_at",
-            "labels",
-            "steps",
-        )
-        read_only_fields = ("project",)
+        ]
+        read_only_fields = ["project", "number"]
+
+
+class PublicBuildSerializer(serializers.ModelSerializer[Build]):
+    """A build as everybody sees it."""
+
+    class Meta:
+        model = Build
+        fields = ["id", "project", "number", "branch", "status", "started_at", "finished_at"]
 
 
 class EventSerializer(serializers.ModelSerializer[Event]):
     class Meta:
         model = Event
-        fields = ("id", "kind", "message", "created_at")
+        fields = ["id", "kind", "message", "created_at"]

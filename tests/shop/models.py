@@ -23,7 +23,7 @@ class Author(models.Model):
 class Item(PollableModel):
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
     name = models.CharField(max_length=50, default="")
-    code = models.CharField(max_length=50, unique=True, null=True)  # noqa: DJ001
+    code = models.CharField(max_length=50, unique=True, null=True)
     status = models.CharField(max_length=10, default="new")
     count = models.IntegerField(default=0)
     data = models.JSONField(default=dict)
@@ -56,7 +56,7 @@ class Document(PollableModel):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     owner = models.ForeignKey(User, on_delete=models.CASCADE)
-    folder = models.CharField(max_length=50, null=True)  # noqa: DJ001
+    folder = models.CharField(max_length=50, null=True)
     title = models.CharField(max_length=50)
 
     class Pollable:

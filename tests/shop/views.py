@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
 from rest_framework.authentication import SessionAuthentication, TokenAuthentication
 from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.permissions import BasePermission, IsAuthenticated
 
-from django_filters.rest_framework import DjangoFilterBackend
 from django_pollable.caching import CachePolicy
 from django_pollable.pagination import AfterIdPagination
 from django_pollable.views import PollableListAPIView, PollableReadOnlyViewSet, PollableViewSet

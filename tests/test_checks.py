@@ -1,0 +1,142 @@
+"""System checks: each misuse is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.db import connection, models
+from django.test import override_settings
+from django.test.utils import isolate_apps
+from django.urls import path
+from rest_framework.generics import ListAPIView
+
+from django_pollable import checks
+from django_pollable.ledger import triggers
+from django_pollable.ledger.options import Declaration, FeedOptions
+from django_pollable.models import PollableModel
+from django_pollable.pagination import SincePagination
+from django_pollable.views import PollableListAPIView
+from tests.shop.models import Capital, Item, Tenant
+from tests.shop.views import DraftlessItems, ItemSerializer
+
+
+def ids(messages: Any) -> list[str]:
+    return [message.id for message in messages]
+
+
+def test_the_project_of_the_tests_passes_but_for_the_view_that_hides_rows() -> None:
+    assert ids(run_checks()) == ["pollable.W024"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PAGE_SIZE", 0),
+        ("PAGE_SIZE", 2000),
+        ("MAX_PAGE_SIZE", "100"),
+        ("SETTLE_BATCH", True),
+        ("POLL_INTERVAL_SECONDS", -1),
+        ("RETENTION_SECONDS", None),
+        ("PROBLEM_BASE_URI", "problems"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(name: str, value: object) -> None:
+    with override_settings(**{f"POLLABLE_{name}": value}):
+        assert ids(checks.check_settings(None)) == ["pollable.E001"]
+
+
+@pytest.mark.parametrize(
+    ("model", "declaration", "expected"),
+    [
+        (Item, Declaration(scope=("nothing",)), "pollable.E010"),
+        (Capital, Declaration(scope=("name",)), "pollable.E011"),
+        (Item, Declaration(follows=("nothing",)), "pollable.E012"),
+        (Item, Declaration(follows=("name",)), "pollable.E012"),
+        (Item, Declaration(scope=("data",)), "pollable.E013"),
+    ],
+)
+def test_a_declaration_that_cannot_be_is_refused(model: Any, declaration: Declaration, expected: str) -> None:
+    assert ids(checks._check_feed(FeedOptions(model, "x", declaration))) == [expected]
+
+
+@isolate_apps("tests.shop")
+def test_a_key_that_can_be_too_long_is_refused() -> None:
+    class Long(PollableModel):
+        id = models.CharField(max_length=300, primary_key=True)
+
+        class Meta:
+            app_label = "shop"
+
+    assert ids(checks._check_feed(FeedOptions(Long, "long", Declaration()))) == ["pollable.E014"]
+
+
+def test_two_feeds_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    feeds = [FeedOptions(model, "same", Declaration()) for model in (Item, Tenant)]
+    monkeypatch.setattr(checks, "feeds", lambda: feeds)
+
+    assert ids(checks.check_models(None)) == ["pollable.E015"]
+
+
+def test_a_paginator_of_feeds_needs_a_pollable_view() -> None:
+    class Plain(ListAPIView):
+        queryset = Item.objects.all()
+        serializer_class = ItemSerializer
+        pagination_class = SincePagination
+
+    assert ids(checks._check_view(Plain)) == ["pollable.E020"]
+
+
+def test_a_view_of_an_untracked_model_is_refused() -> None:
+    class Tenants(PollableListAPIView):
+        queryset = Tenant.objects.all()
+
+    assert ids(checks._check_view(Tenants)) == ["pollable.E021"]
+
+
+def test_a_view_of_a_model_with_a_scope_needs_get_scope() -> None:
+    class Items(PollableListAPIView):
+        queryset = Item.objects.all()
+
+    assert ids(checks._check_view(Items)) == ["pollable.E022"]
+
+
+def test_a_public_view_that_knows_its_users_draws_a_warning() -> None:
+    class Items(DraftlessItems):
+        varies_by_user = True
+        discloses_removed = True
+
+    assert ids(checks._check_view(Items)) == ["pollable.W023"]
+
+
+def test_views_are_found_through_includes() -> None:
+    patterns = [path("x/", DraftlessItems.as_view()), path("y/", lambda request: None)]  # type: ignore[arg-type, return-value]
+
+    assert list(checks._views(patterns)) == [DraftlessItems]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_reinstalled")
+def test_a_missing_trigger_is_an_error() -> None:
+    assert checks.check_triggers(None, databases=["default"]) == []
+
+    triggers.drop("default", [triggers.expected("default")[-1].feed_id])
+
+    assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.E030"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cascade_that_the_database_carries_out_is_an_error_where_it_fires_no_triggers() -> None:
+    if connection.vendor != "mysql":
+        pytest.skip("PostgreSQL and SQLite fire triggers for cascades")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE shop_part ADD CONSTRAINT part_cascade FOREIGN KEY (item_id)"
+            " REFERENCES shop_item (id) ON DELETE CASCADE"
+        )
+    try:
+        assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.E031"]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE shop_part DROP FOREIGN KEY part_cascade")

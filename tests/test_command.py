@@ -1,0 +1,102 @@
+"""`manage.py pollable`."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import override_settings
+
+from django_pollable.ledger import triggers
+from django_pollable.ledger.options import feed_of
+from django_pollable.ledger.tables import Change, Feed, PendingChange
+from tests.shop.models import Log
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_reinstalled")]
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command("pollable", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_status_shows_each_feed() -> None:
+    Log.objects.create(text="a")
+    run("settle")
+
+    assert f"shop.log: head {Feed.objects.get(name='shop.log').sequence}, horizon 0" in run("status")
+
+
+def test_status_knows_a_feed_without_a_history() -> None:
+    Feed.objects.all().delete()
+
+    assert "shop.log: no history yet" in run("status")
+
+
+def test_check_passes_after_migrate_and_names_what_is_missing() -> None:
+    assert "triggers in place" in run("check")
+
+    triggers.drop("default", [feed_of(Log).id])
+
+    with pytest.raises(CommandError, match="pollable install"):
+        run("check")
+
+
+def test_install_repairs_and_begins_a_new_epoch() -> None:
+    before = Feed.objects.get(name="shop.log").epoch
+    triggers.drop("default", [feed_of(Log).id])
+
+    assert " created, 0 dropped." in run("install")
+    assert Feed.objects.get(name="shop.log").epoch != before
+
+
+def test_sql_prints_what_install_would_run() -> None:
+    assert run("sql").count("CREATE TRIGGER") == len(triggers.expected("default"))
+
+
+def test_settle_numbers_everything_that_is_pending() -> None:
+    Log.objects.bulk_create(Log(text=str(number)) for number in range(30))
+
+    with override_settings(POLLABLE_SETTLE_BATCH=10):
+        run("settle")
+
+    assert not PendingChange.objects.exists()
+    assert Change.objects.filter(feed_id=feed_of(Log).id).count() >= 30
+
+
+def test_prune_forgets_what_is_older_than_the_retention() -> None:
+    Log.objects.create(text="a")
+    run("settle")
+    Change.objects.update(changed_at=1)
+
+    count = Change.objects.filter(feed_id=feed_of(Log).id).count()
+
+    assert f"shop.log: {count} pruned" in run("prune")
+    feed = Feed.objects.get(name="shop.log")
+    assert feed.horizon == feed.sequence > 0
+
+
+def test_epoch_begins_a_new_history() -> None:
+    before = Feed.objects.get(name="shop.log").epoch
+
+    run("epoch", "shop.log")
+
+    assert Feed.objects.get(name="shop.log").epoch != before
+    with pytest.raises(CommandError, match="no feed"):
+        run("epoch", "shop.nothing")
+
+
+def test_settle_forever_ends_when_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    Log.objects.create(text="a")
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        run("settle", "--forever")
+    assert connection.vendor == "sqlite" or not PendingChange.objects.exists()
