@@ -8,8 +8,12 @@ from django.apps import AppConfig
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
-from django.db.migrations.operations import DeleteModel, RemoveField, RenameField
+from django.db.migrations.operations import AddField, CreateModel, DeleteModel, RemoveField, RenameField
 from django.db.models.signals import post_migrate, pre_migrate
+
+REMOVALS = (DeleteModel, RemoveField, RenameField)
+REVERSED = (CreateModel, AddField, RenameField)
+"""What removes columns when it is undone."""
 
 
 class PollableConfig(AppConfig):
@@ -48,11 +52,14 @@ def _drop_triggers_in_the_way(plan: Any, using: str = DEFAULT_DB_ALIAS, **kwargs
     if connections[using].vendor == "sqlite":
         drop(using)
         return
+    if any(backwards and migration.app_label == PollableConfig.label for migration, backwards in plan):
+        drop(using)
+        return
     changed = {
         (migration.app_label, str(getattr(operation, "model_name", None) or operation.name).lower())
-        for migration, _ in plan
+        for migration, backwards in plan
         for operation in migration.operations
-        if isinstance(operation, DeleteModel | RemoveField | RenameField)
+        if isinstance(operation, REVERSED if backwards else REMOVALS)
     }
     if not changed:
         return

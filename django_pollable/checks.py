@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from django.apps import apps
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Advice
 from django.core.exceptions import FieldDoesNotExist
@@ -137,7 +138,7 @@ def _check_view(view: type) -> Iterator[CheckMessage]:
 
 @register(Tags.database)
 def check_triggers(app_configs: Any, databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """E030, E031: a database does not see every write."""
+    """W030, W031, E032: a database does not see every write. Only what `migrate` cannot mend stops it."""
     found: list[CheckMessage] = []
     for using in databases or ():
         try:
@@ -149,14 +150,14 @@ def check_triggers(app_configs: Any, databases: Iterable[str] | None = None, **k
                 {trigger.table for trigger in difference.missing} | {table for _, table in difference.stale}
             )
             found.append(
-                Error(
+                Advice(
                     f"Triggers are missing or different in database '{using}' on: {', '.join(tables)}.",
-                    hint="Run `manage.py pollable install`.",
-                    id="pollable.E030",
+                    hint="Run `manage.py migrate` or `manage.py pollable install`.",
+                    id="pollable.W030",
                 )
             )
         if connections[using].vendor == "mysql":
-            found += _check_cascades(using)
+            found += [*_check_cascades(using), *_check_on_delete(using)]
     return found
 
 
@@ -173,11 +174,27 @@ def _check_cascades(using: str) -> Iterator[CheckMessage]:
     tracked |= {watch.table for feed in feeds() if feed.is_on(using) for watch in watches(feed)}
     for table, constraint in rules:
         if table in tracked:
-            yield Error(
+            yield Advice(
                 f"The foreign key {constraint} of {table} deletes or changes rows without firing triggers.",
                 hint="Use `on_delete=models.CASCADE` or `SET_NULL`, which Django carries out itself.",
-                id="pollable.E031",
+                id="pollable.W031",
             )
+
+
+def _check_on_delete(using: str) -> Iterator[CheckMessage]:
+    """The same as the models declare it: Django 6.1's `DB_CASCADE` and `DB_SET_NULL`."""
+    for feed in feeds():
+        tables = {feed.model._meta.db_table, *(watch.table for watch in watches(feed))} if feed.is_on(using) else set()
+        for model in apps.get_models(include_auto_created=True):
+            for field in model._meta.local_fields if model._meta.db_table in tables else ():
+                on_delete = getattr(field.remote_field, "on_delete", None)
+                if type(on_delete).__name__ == "DatabaseOnDelete":
+                    yield Error(
+                        f"{field} is deleted by the database, which fires no triggers for it.",
+                        hint="Use `on_delete=models.CASCADE` or `SET_NULL`, which Django carries out itself.",
+                        obj=field,
+                        id="pollable.E032",
+                    )
 
 
 def _views(patterns: Iterable[Any]) -> Iterator[type]:

@@ -115,7 +115,8 @@ class PollableMixin(GenericAPIView):
         return [given] if isinstance(given, Mapping) else list(given)
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return self.in_scope(super().filter_queryset(queryset)).using(self.get_database())
+        scoped = self.in_scope(super().filter_queryset(queryset))
+        return scoped.using(self.get_database()) if self.request.method in SAFE else scoped
 
     def in_scope(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return `queryset` without the rows of other scopes."""

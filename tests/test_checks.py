@@ -123,7 +123,7 @@ def test_a_missing_trigger_is_an_error() -> None:
 
     triggers.drop("default", [triggers.expected("default")[-1].feed_id])
 
-    assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.E030"]
+    assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.W030"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -136,7 +136,7 @@ def test_a_cascade_that_the_database_carries_out_is_an_error_where_it_fires_no_t
             " REFERENCES shop_item (id) ON DELETE CASCADE"
         )
     try:
-        assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.E031"]
+        assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.W031"]
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE shop_part DROP FOREIGN KEY part_cascade")

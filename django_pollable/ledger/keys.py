@@ -62,7 +62,12 @@ class KeyFields:
         return own_field(field).get_internal_type() in _TEXTS and (len(self.fields) > 1 or field.null)
 
     def encode(self, values: Sequence[Any], connection: BaseDatabaseWrapper) -> str:
-        """Return the text of `values`, as a trigger on `connection` writes it."""
+        """
+        Return the text of `values`, as a trigger on `connection` writes it.
+
+        Raises:
+            ValidationError: a value cannot be one of its field.
+        """
         return SEPARATOR.join(
             self._encode(field, value, connection) for field, value in zip(self.fields, values, strict=True)
         )
@@ -91,6 +96,8 @@ class KeyFields:
             return NULL
         own = own_field(field)
         text = str(own.get_db_prep_value(own.to_python(value), connection))
+        if "\0" in text:
+            raise ValidationError("NUL is not allowed.")
         if self.escapes(field):
             for character, escaped in ESCAPES:
                 text = text.replace(character, escaped)
@@ -101,6 +108,8 @@ class KeyFields:
         if self.escapes(field):
             for character, escaped in reversed(ESCAPES):
                 text = text.replace(escaped, character)
+        if "\0" in text:
+            raise ValidationError("NUL is not allowed.")
         value = own.to_python(text)
         own.run_validators(value)
         return value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from django.db import connections, router, transaction
+from django.db import DatabaseError, connections, router, transaction
 
 from django_pollable.conf import conf
 from django_pollable.ledger import history
@@ -15,6 +16,8 @@ from django_pollable.ledger.options import FeedOptions
 from django_pollable.ledger.state import CLOCK, FeedState, next_modified_at, read_state
 from django_pollable.ledger.tables import Feed, PendingChange, Scope, new_epoch
 from django_pollable.signals import changes_settled, feed_reset
+
+logger = logging.getLogger(__name__)
 
 SETTLES_PER_SECOND = 10.0
 SETTLE_BURST = 20.0
@@ -106,7 +109,10 @@ def poll_state(feed: FeedOptions, scopes: tuple[str, ...] | None, *, using: str)
         return state
     if not connections[using].in_atomic_block and not _pace.may_settle(using, feed.id, time.monotonic()):
         return state
-    settle(feed, using=using, is_full_look=is_full_look)
+    try:
+        settle(feed, using=using, is_full_look=is_full_look)
+    except DatabaseError:  # read-only, a deadlock, no rights: the feed can still be read as it stands
+        logger.warning("%s could not be settled in '%s'", feed.name, using, exc_info=True)
     return read_state(feed, scopes, using=using) or state
 
 
