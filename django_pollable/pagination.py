@@ -78,10 +78,12 @@ class FeedPagination(BasePagination):
         """Return the validators of the answers that mean "nothing after your position", or that page again."""
         begins_at_end = position.is_url or position.is_at(state)
         last_modified = state.last_modified if begins_at_end else None
-        page = Validators(self._page_etag(query, position, state), last_modified)
-        if not begins_at_end:
-            return [page]
-        return [Validators(self._end_etag(query, state, state.head, ""), last_modified), page]
+        found = []
+        if begins_at_end:
+            found.append(Validators(self._end_etag(query, state, state.head, ""), last_modified))
+        if not position.is_at(state):
+            found.append(Validators(self._page_etag(query, position, state), last_modified))
+        return found
 
     def validators(
         self, query: Query, position: Position, page: Page, state: FeedState, request: HttpRequest
