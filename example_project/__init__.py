@@ -1,1 +1,1 @@
-"""A build board that clients poll: an example of django_pollable."""
+"""A board of software builds that clients poll."""

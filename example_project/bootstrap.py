@@ -1,102 +1,64 @@
-"""An environment for the commands of this repository, made with nothing but Python."""
+"""The environment of the project's commands: made on a fresh machine, found again afterwards."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from importlib import metadata
+import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PYPROJECT = ROOT / "pyproject.toml"
-VENV = ROOT / ".venv"
-VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<extras>[^\]]*)\])?(?:>=(?P<version>[\d.]+))?")
+ENVIRONMENT = ROOT / ".venv"
+PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+MODULES = {
+    "example": ("django", "rest_framework", "django_ratelimit", "django_filters", "dj_database_url"),
+    "test": ("pytest", "pytest_django", "pytest_randomly", "pytest_cov", "factory", "hypothesis", "corsheaders"),
+}
 
 
-def ensure_environment(extras: Sequence[str]) -> None:
-    """
-    Return if this interpreter has what the project and `extras` require; else run the module again in `.venv`.
-
-    The environment is made when it is missing, and brought up to date when pyproject.toml has changed.
-
-    Raises:
-        SystemExit: Python is too old, or the environment cannot be made.
-    """
+def ensure_environment(module: str, extras: Sequence[str]) -> None:
+    """Return where `extras` can be imported; else install them into `.venv` and run `module` there instead."""
     if sys.version_info < (3, 11):  # noqa: UP036 -- nothing has checked it yet
-        sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
-    missing = [requirement for requirement in _requirements(extras) if not _is_installed(requirement)]
-    if not missing:
+        sys.exit(f"Python 3.11 or later is needed; this is {sys.version.split()[0]}.")
+    needed = [name for extra in extras for name in MODULES[extra]]
+    if all(importlib.util.find_spec(name) for name in needed):
         return
-    if not _is_up_to_date(extras):
-        print(f"Installing into {VENV}: {', '.join(missing)}", flush=True)
-        if not install(extras):
-            sys.exit(f"{VENV} could not be made: see above. It needs Python's venv module and a package index.")
-    elif Path(sys.prefix) == VENV:
-        sys.exit(f"{VENV} lacks {', '.join(missing)}. Delete it and try again.")
-    spec = sys.modules["__main__"].__spec__
-    if spec is None or spec.parent is None:
-        sys.exit("Run this with `python3 -m`.")
-    os.execv(VENV_PYTHON, [str(VENV_PYTHON), "-m", spec.parent, *sys.argv[1:]])
+    if Path(sys.prefix) == ENVIRONMENT and _is_installed(extras):
+        sys.exit(f"{ENVIRONMENT} is incomplete: delete it and try again.")
+    if not _is_installed(extras):
+        _install(extras)
+    os.chdir(ROOT)
+    sys.exit(subprocess.call([str(PYTHON), "-m", module, *sys.argv[1:]]))
 
 
-def install(extras: Sequence[str], *, is_quiet: bool = False) -> bool:
-    """Install the project and `extras` into `.venv`, editable, and return whether that worked."""
-    output = subprocess.DEVNULL if is_quiet else None
-    commands = [[VENV_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]]
-    commands[0] += ["--editable", f"{ROOT}[{','.join(extras)}]"]
-    if not VENV_PYTHON.exists():
-        commands.insert(0, [sys.executable, "-m", "venv", "--clear", VENV])
-    for command in commands:
-        if subprocess.run(command, check=False, stdout=output, stderr=output).returncode != 0:
-            return False
-    _stamp(extras).write_text(_digest())
-    return True
+def install_extra(extra: str) -> bool:
+    """Install one more extra into the running environment, and return whether that worked."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", f"{ROOT}[{extra}]"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _is_up_to_date(extras: Sequence[str]) -> bool:
+def _is_installed(extras: Sequence[str]) -> bool:
     stamp = _stamp(extras)
-    return VENV_PYTHON.exists() and stamp.exists() and stamp.read_text() == _digest()
+    return PYTHON.exists() and stamp.exists() and stamp.read_text() == _digest()
+
+
+def _install(extras: Sequence[str]) -> None:
+    print(f"Setting up {ENVIRONMENT} (once) ...", flush=True)
+    if not PYTHON.exists():
+        venv.create(ENVIRONMENT, with_pip=True)
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[{','.join(extras)}]"]
+    if subprocess.call(command) != 0:
+        sys.exit("The dependencies could not be installed: see the messages of pip above.")
+    _stamp(extras).write_text(_digest())
 
 
 def _stamp(extras: Sequence[str]) -> Path:
-    return VENV / f"installed-{'-'.join(extras)}"
+    return ENVIRONMENT / f"installed-{'-'.join(sorted(extras))}"
 
 
 def _digest() -> str:
-    return hashlib.sha256(PYPROJECT.read_bytes()).hexdigest()
-
-
-def _requirements(extras: Sequence[str]) -> Iterator[str]:
-    """Yield the requirements of the project and `extras`, with those of extras that an extra names."""
-    import tomllib  # new in Python 3.11
-
-    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    yield from project["dependencies"]
-    for extra in extras:
-        for requirement in project["optional-dependencies"][extra]:
-            match = REQUIREMENT.match(requirement)
-            if match and match["name"] == project["name"]:
-                yield from _requirements(match["extras"].split(","))
-            else:
-                yield requirement
-
-
-def _is_installed(requirement: str) -> bool:
-    """Return whether the distribution is there, and not older than the requirement's `>=`."""
-    match = REQUIREMENT.match(requirement)
-    if match is None:
-        return False
-    try:
-        installed = metadata.version(match["name"])
-    except metadata.PackageNotFoundError:
-        return False
-    return _numbers(installed) >= _numbers(match["version"] or "0")
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
+    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()

@@ -1,26 +1,28 @@
-"""Settings of the example project. The database is the one that `DATABASE_URL` names, or a SQLite file."""
+"""Settings of the example project; `DATABASE_URL` chooses another database than SQLite."""
 
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import dj_database_url
 
-BASE_DIR = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent
 
-SECRET_KEY = "only-for-the-example"
-DEBUG = False
+SECRET_KEY = "an example has nothing to hide"
+DEBUG = True
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "example_project.urls"
 WSGI_APPLICATION = "example_project.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-USE_TZ = True
 STATIC_URL = "static/"
+USE_TZ = True
+TIME_ZONE = "UTC"
 
 INSTALLED_APPS = [
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "rest_framework",
@@ -35,6 +37,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
 ]
 TEMPLATES = [
     {
@@ -44,23 +47,16 @@ TEMPLATES = [
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
             ]
         },
     }
 ]
-REST_FRAMEWORK = {
-    # The first one answers 401 to a request without credentials; a session alone would answer 403.
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-}
 
 DATABASE: Any = dj_database_url.parse(
-    os.environ.get("DATABASE_URL", f"sqlite:///{quote(str(BASE_DIR / 'db.sqlite3'))}"), conn_max_age=60
+    os.environ.get("DATABASE_URL") or f"sqlite:///{HERE / 'db.sqlite3'}", conn_max_age=60
 )
-if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
+if "sqlite" in DATABASE["ENGINE"]:
     DATABASE["OPTIONS"] = {
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
@@ -68,11 +64,11 @@ if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
     }
 DATABASES = {"default": DATABASE}
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
-    "root": {"handlers": ["stderr"], "level": "WARNING"},
-    # `django.server` writes an access line for each request; what it answered is not said again.
-    "loggers": {"django.request": {"level": "ERROR"}},
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
 }
+POLLABLE_POLL_INTERVAL_SECONDS = 2

@@ -1,10 +1,21 @@
-"""URLs of the example project."""
+"""Where the board is polled."""
 
+from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
+from rest_framework.routers import DefaultRouter
+
+from example_project.board import views
+
+router = DefaultRouter()
+router.register("builds", views.MyBuilds, basename="my-builds")
+router.register("status", views.Status, basename="status")
+router.register("events", views.Events, basename="events")
+router.register("projects/(?P<project_pk>[0-9]+)/builds", views.ProjectBuilds, basename="project-builds")
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="api/")),
-    path("api/", include("example_project.board.urls")),
-    path("api/auth/", include("rest_framework.urls")),
+    path("", RedirectView.as_view(url="/api/")),
+    path("admin/", admin.site.urls),
+    path("api/", include(router.urls)),
+    path("api-auth/", include("rest_framework.urls")),
 ]

@@ -1,4 +1,4 @@
-"""The example project as a WSGI application."""
+"""The WSGI application of the example project."""
 
 import os
 

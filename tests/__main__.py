@@ -1,89 +1,65 @@
-"""`python3 -m tests`: the tests on SQLite, and on each other database that answers."""
+"""`python3 -m tests`: the tests on every database that is there."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
+import socket
+import subprocess
 import sys
-from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from example_project.bootstrap import VENV, ensure_environment, install
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """A database to test on; `extra` is the project's extra with its driver."""
-
-    label: str
-    url: str
-    extra: str = ""
-
+from example_project.bootstrap import ROOT, ensure_environment, install_extra
 
 DATABASES = {
-    "sqlite": Database("SQLite", "sqlite://:memory:"),
-    "postgresql": Database(
-        "PostgreSQL",
-        os.environ.get("POLLABLE_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
-        "postgres",
-    ),
-    "mysql": Database("MariaDB", os.environ.get("POLLABLE_MYSQL_URL", "mysql://root@127.0.0.1:3306/test"), "mysql"),
+    "sqlite": ("SQLite", "sqlite://:memory:", ""),
+    "postgresql": ("PostgreSQL", "postgresql://postgres@127.0.0.1:5432/postgres", "postgres"),
+    "mysql": ("MariaDB or MySQL", "mysql://root@127.0.0.1:3306/test", "mysql"),
 }
+DRIVERS = {"postgres": "psycopg", "mysql": "MySQLdb"}
 
 
-def main() -> int:
-    arguments, pytest_arguments = _parse()
-    ensure_environment(["test"])
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python3 -m tests", description="Other options go to pytest.")
+    parser.add_argument("--database", action="append", choices=DATABASES, help="only this one; may be repeated")
+    parser.add_argument("--require", default="", help="databases (by comma) whose absence is a failure")
+    options, arguments = parser.parse_known_args()
+    ensure_environment("tests", ["example", "test"])
+    required = set(filter(None, options.require.split(",")))
     results: dict[str, str] = {}
-    has_failed = False
-    for name in arguments.database:
-        database = DATABASES[name]
-        reason = _reason_to_skip(database)
+    for name in options.database or DATABASES:
+        title, default, extra = DATABASES[name]
+        url = os.environ.get(f"POLLABLE_{name.upper()}_URL", default)
+        reason = _why_not(url, extra)
         if reason:
-            print(f"skipped: {database.label} ({reason})", flush=True)
-            results[database.label] = f"skipped ({reason})"
-            has_failed |= name in arguments.require
+            results[title] = f"{'FAILED' if name in required else 'skipped'}: {reason}"
             continue
-        print(f"{database.label}:", flush=True)
-        is_passed = _run(database, pytest_arguments)
-        results[database.label] = "passed" if is_passed else "failed"
-        has_failed |= not is_passed
-    print("; ".join(f"{label}: {result}" for label, result in results.items()))
-    return int(has_failed)
+        print(f"== {title} ==", flush=True)
+        command = [sys.executable, "-m", "pytest", *arguments]
+        code = subprocess.call(command, cwd=ROOT, env=os.environ | {"DATABASE_URL": url})
+        results[title] = "passed" if code == 0 else f"FAILED: pytest exited with {code}"
+    print("\n".join(f"{title}: {result}" for title, result in results.items()))
+    sys.exit(any(result.startswith("FAILED") for result in results.values()))
 
 
-def _parse() -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m tests",
-        description="Run the tests on every database that answers. Other arguments go to pytest.",
-        allow_abbrev=False,
-    )
-    every = ",".join(DATABASES)
-    parser.add_argument("--database", type=_names, default=_names(every), help=f"only these; default: {every}")
-    parser.add_argument("--require", type=_names, default=[], help="fail if one of these is skipped")
-    arguments, rest = parser.parse_known_args()
-    left_out = set(arguments.require) - set(arguments.database)
-    if left_out:
-        parser.error(f"--require: --database leaves out {', '.join(sorted(left_out))}")
-    return arguments, rest
+def _why_not(url: str, extra: str) -> str:
+    """Return why the database cannot be used, or an empty text."""
+    if not extra:
+        return ""
+    address = urlsplit(url)
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        if probe.connect_ex((address.hostname or "127.0.0.1", address.port or 0)) != 0:
+            return f"no server at {address.hostname}:{address.port}"
+    if not _has_driver(extra) and not (install_extra(extra) and _has_driver(extra)):
+        return f"its driver could not be installed (extra `{extra}`)"
+    return ""
 
 
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in DATABASES:
-            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(DATABASES)}")
-    return names
+def _has_driver(extra: str) -> bool:
+    command = [sys.executable, "-c", f"import {DRIVERS[extra]}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _reason_to_skip(database: Database) -> str:
-    """Return why the database cannot be tested on, or "". Installs a missing driver into `.venv`, if that works."""
-    reason, lacks_driver = _try_to_connect(database)
-    if lacks_driver and str(VENV) == sys.prefix and install(["test", database.extra], is_quiet=True):
-        importlib.invalidate_caches()
-        reason, _ = _try_to_connect(database)
-    return reason
-
-
-def _try_to_connect(database: Database) -> tuple[str, bool]:
-    """Return why a connection fails, or "", and whether the driver is what it lacks."""
+if __name__ == "__main__":
+    main()

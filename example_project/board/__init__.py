@@ -1,1 +1,1 @@
-"""Projects and their builds."""
+"""Projects, their builds, and what happened to them."""

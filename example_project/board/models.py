@@ -1,27 +1,18 @@
-"""Builds of projects, and the events that tell of them."""
+"""A board of software builds."""
 
-from __future__ import annotations
-
-from django.contrib.auth.models import User
+from django.conf import settings
 from django.db import models
 
 from django_pollable.models import PollableModel
 
 
 class Project(models.Model):
-    """What builds belong to. Its members see its builds; those of a public project are seen by everybody."""
-
-    name = models.CharField(max_length=50, unique=True)
+    name = models.CharField(max_length=100)
     public = models.BooleanField(default=False)
-    members = models.ManyToManyField(User, related_name="projects", blank=True)
+    members = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="projects")
 
     def __str__(self) -> str:
         return self.name
-
-    def next_number(self) -> int:
-        """Return one more than the highest number of the project's builds, in one query."""
-        highest = self.builds.aggregate(highest=models.Max("number"))["highest"]
-        return int(highest or 0) + 1
 
 
 class Label(models.Model):
@@ -31,24 +22,21 @@ class Label(models.Model):
         return self.name
 
 
-class Status(models.TextChoices):
-    QUEUED = "queued"
-    RUNNING = "running"
-    PASSED = "passed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
 class Build(PollableModel):
-    """A build: its steps and labels are part of what clients see of it."""
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        PASSED = "passed"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="builds")
     number = models.PositiveIntegerField()
     branch = models.CharField(max_length=100, default="main")
-    commit = models.CharField(max_length=40, blank=True)
-    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
-    author = models.CharField(max_length=50, blank=True)
-    labels = models.ManyToManyField(Label, related_name="builds", blank=True)
+    commit = models.CharField(max_length=40)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    author = models.CharField(max_length=100)
+    labels = models.ManyToManyField(Label, blank=True, related_name="builds")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -58,25 +46,22 @@ class Build(PollableModel):
         follows = ("steps", "labels")
 
     def __str__(self) -> str:
-        return f"#{self.number}"
+        return f"{self.project_id}#{self.number}"
 
 
 class Step(models.Model):
     build = models.ForeignKey(Build, on_delete=models.CASCADE, related_name="steps")
     name = models.CharField(max_length=50)
-    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
-
-    class Meta:
-        ordering = ["pk"]
+    status = models.CharField(max_length=10, choices=Build.Status.choices, default=Build.Status.QUEUED)
 
     def __str__(self) -> str:
         return self.name
 
 
 class Event(PollableModel):
-    """What has happened: written once, never changed."""
+    """What happened; rows are only added."""
 
-    kind = models.CharField(max_length=20)
+    kind = models.CharField(max_length=30)
     message = models.CharField(max_length=200)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,4 +1,4 @@
-"""Who may poll a project."""
+"""Who may see a project."""
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -6,7 +6,8 @@ from rest_framework.views import APIView
 
 
 class IsProjectMember(BasePermission):
-    """Allow members of the project that the URL names; one that does not exist has none."""
+    """The user is a member of the project that the URL names."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return request.user.projects.filter(pk=view.kwargs["project_pk"]).exists()
+        user = request.user
+        return user.is_authenticated and user.projects.filter(pk=view.kwargs["project_pk"]).exists()

@@ -1,27 +1,23 @@
-"""What clients see."""
+"""What clients see of the board."""
 
 from rest_framework import serializers
 
-from example_project.board.models import Build, Event, Label, Step
+from example_project.board.models import Build, Event, Step
 
 
 class StepSerializer(serializers.ModelSerializer[Step]):
     class Meta:
         model = Step
-        fields = ["id", "name", "status"]
+        fields = ("name", "status")
 
 
 class BuildSerializer(serializers.ModelSerializer[Build]):
-    """A build as its project's members see it."""
-
     steps = StepSerializer(many=True, read_only=True)
-    labels = serializers.SlugRelatedField(
-        slug_field="name", many=True, required=False, queryset=Label.objects.order_by("name")
-    )
+    labels = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)
 
     class Meta:
         model = Build
-        fields = [
+        fields = (
             "id",
             "project",
             "number",
@@ -29,24 +25,16 @@ class BuildSerializer(serializers.ModelSerializer[Build]):
             "commit",
             "status",
             "author",
-            "labels",
-            "steps",
             "created_at",
             "started_at",
             "finished_at",
-        ]
-        read_only_fields = ["project", "number"]
-
-
-class PublicBuildSerializer(serializers.ModelSerializer[Build]):
-    """A build as everybody sees it."""
-
-    class Meta:
-        model = Build
-        fields = ["id", "project", "number", "branch", "status", "started_at", "finished_at"]
+            "labels",
+            "steps",
+        )
+        read_only_fields = ("project",)
 
 
 class EventSerializer(serializers.ModelSerializer[Event]):
     class Meta:
         model = Event
-        fields = ["id", "kind", "message", "created_at"]
+        fields = ("id", "kind", "message", "created_at")

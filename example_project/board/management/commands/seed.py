@@ -1,6 +1,4 @@
-"""`manage.py seed`: users, projects and first builds."""
-
-from __future__ import annotations
+"""Fill an empty board; what is there stays."""
 
 from typing import Any
 
@@ -9,43 +7,38 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 from rest_framework.authtoken.models import Token
 
-from example_project.board.models import Build, Event, Label, Project, Status, Step
+from example_project.board.models import Build, Event, Label, Project, Step
 
-LABELS = ["bug", "feature", "nightly", "release"]
-PROJECTS = {
-    "payments": {"public": False, "members": ["alice"], "builds": 5},
-    "website": {"public": True, "members": ["alice", "bob"], "builds": 20},
-    "handbook": {"public": True, "members": [], "builds": 20},
-}
-"""In the order of their ids: 1, 2, 3."""
+BUILDS = 12
 
 
 class Command(BaseCommand):
-    help = "Create the users, projects and builds of the example; what is there already stays."
+    help = "Fill an empty board with projects, builds, and the users alice and bob."
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
-        users = {name: _user(name) for name in ("alice", "bob")}
-        for name in LABELS:
-            Label.objects.get_or_create(name=name)
-        for name, plan in PROJECTS.items():
-            project, is_new = Project.objects.get_or_create(name=name, defaults={"public": plan["public"]})
-            if is_new:
-                project.members.set([users[member] for member in plan["members"]])
-                _add_builds(project, plan["builds"])
+        if Project.objects.exists():
+            return
+        alice, bob = (self._user(name) for name in ("alice", "bob"))
+        first, second, third = (
+            Project.objects.create(pk=number, name=name, public=public)
+            for number, (name, public) in enumerate((("compiler", False), ("website", True), ("docs", True)), start=1)
+        )
+        first.members.add(alice)
+        second.members.add(alice, bob)
+        Label.objects.bulk_create(Label(name=name) for name in ("nightly", "release", "flaky"))
+        for project in (first, second, third):
+            builds = [
+                Build(project=project, number=number, commit=f"{project.pk:03}{number:037x}", author="alice")
+                for number in range(1, BUILDS + 1)
+            ]
+            Build.objects.bulk_create(builds)
+        Step.objects.bulk_create(
+            Step(build=build, name=name) for build in Build.objects.all() for name in ("compile", "test")
+        )
+        Event.objects.create(kind="seeded", message="The board is open.")
 
-
-def _user(name: str) -> User:
-    user, is_new = User.objects.get_or_create(username=name)
-    if is_new:
-        user.set_password("demo")
-        user.save()
-    Token.objects.get_or_create(user=user, defaults={"key": f"{name}-demo-token"})
-    return user
-
-
-def _add_builds(project: Project, count: int) -> None:
-    for number in range(1, count + 1):
-        build = Build.objects.create(project=project, number=number, author="alice", status=Status.PASSED)
-        Step.objects.bulk_create(Step(build=build, name=name, status=Status.PASSED) for name in ("compile", "test"))
-    Event.objects.create(kind="project", message=f"{project} has {count} builds")
+    def _user(self, name: str) -> User:
+        user = User.objects.create_user(name, password="demo")
+        Token.objects.create(user=user, key=f"{name}-demo-token")
+        return user
