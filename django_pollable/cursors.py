@@ -58,18 +58,21 @@ class Cursor:
     A client's position in a feed: every change up to `sequence` has been seen.
 
     During a first sync `sequence` is the head at its start and `key` the last row's primary key;
-    afterwards `key` is None. Clients must treat the encoded form as opaque.
+    afterwards `key` is None. Between two pages `until` is the head at the first of them, so that
+    paging ends however much is written meanwhile. Clients must treat the encoded form as opaque.
     """
 
     binding: Binding
     epoch: str
     sequence: int
     key: str | None = None
+    until: int | None = None
 
     def encode(self) -> str:
         """Return the token: URL-safe, and the same for the same position in every process."""
         bound = self.binding
-        parts = [bound.feed, bound.scope, bound.filter, bound.representation, self.epoch, self.sequence, self.key]
+        place = (self.epoch, self.sequence, self.key, self.until)
+        parts = (bound.feed, bound.scope, bound.filter, bound.representation, *place)
         data = _encode(parts).encode()
         return f"{VERSION}.{_base64(_checksum(data) + data)}"
 
@@ -89,10 +92,10 @@ class Cursor:
             raise InvalidCursor("The cursor is not one of this version.")
         try:
             data = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-            feed, scope, filter_, representation, epoch, sequence, key = json.loads(data[_CHECKSUM:])
+            feed, scope, filter_, representation, epoch, sequence, key, until = json.loads(data[_CHECKSUM:])
         except (ValueError, TypeError, binascii.Error, RecursionError):
             raise InvalidCursor("The cursor is malformed.") from None
-        cursor = cls(Binding(feed, scope, filter_, representation), epoch, sequence, key)
+        cursor = cls(Binding(feed, scope, filter_, representation), epoch, sequence, key, until)
         if not cursor._is_well_typed() or cursor.encode() != token:
             raise InvalidCursor("The cursor is malformed.")
         return cursor
@@ -103,6 +106,7 @@ class Cursor:
             type(self.binding.feed) is int
             and type(self.sequence) is int
             and 0 <= self.sequence <= MAX_SEQUENCE
+            and (self.until is None or (type(self.until) is int and 0 <= self.until <= MAX_SEQUENCE))
             and all(isinstance(text, str) and "\0" not in text for text in texts)
         )
 

@@ -74,6 +74,7 @@ class Rows:
 class Position:
     """
     Where a page begins: after `sequence`; in a first sync after the row `key`, with the head at its start.
+    `until` is where paging ends, if it has begun.
 
     `is_url` says that the request names no cursor, so that its validators are those of its URL.
     """
@@ -81,6 +82,7 @@ class Position:
     sequence: int
     key: str | None = None
     is_url: bool = False
+    until: int | None = None
 
     def is_at(self, state: FeedState) -> bool:
         """Return whether nothing can follow."""

@@ -66,7 +66,7 @@ class FeedPagination(BasePagination):
         """
         if isinstance(query.since, Cursor):
             _check(query.since, state, log)
-            return Position(query.since.sequence, query.since.key)
+            return Position(query.since.sequence, query.since.key, until=query.since.until)
         if isinstance(query.since, int):
             if query.since < log.pruned_before():
                 raise CursorExpired("Changes since that time are gone.", reason="history-pruned")
@@ -101,7 +101,7 @@ class FeedPagination(BasePagination):
         raise TypeError(f"{type(self).__name__} must define `page()`.")
 
     def _page_etag(self, query: Query, position: Position, state: FeedState) -> str:
-        return query.etag(state, "page", state.head, position.sequence, position.key)
+        return query.etag(state, "page", state.head, position.sequence, position.key, position.until)
 
     def _end_etag(self, query: Query, state: FeedState, sequence: int, end: str) -> str:
         return query.etag(state, "end", sequence)
@@ -203,7 +203,8 @@ def _first_sync(query: Query, position: Position, key: str, state: FeedState, ro
 
 
 def _changes(query: Query, position: Position, state: FeedState, rows: Rows) -> Page:
-    window, horizon = rows.log.window(position.sequence, head=state.head, limit=query.limit + 1)
+    head = min(state.head, position.until or state.head)
+    window, horizon = rows.log.window(position.sequence, head=head, limit=query.limit + 1)
     if position.sequence < horizon:
         raise CursorExpired("Changes after the cursor are gone.", reason="history-pruned")
     has_more = len(window) > query.limit
@@ -211,13 +212,15 @@ def _changes(query: Query, position: Position, state: FeedState, rows: Rows) -> 
     keys = list(dict(window))
     found = rows.by_keys(keys) if keys else {}
     removed = rows.removals([key for key in keys if key not in found])
-    sequence = window[-1][1] if has_more else max(state.head, position.sequence)
+    sequence = window[-1][1] if has_more else max(head, position.sequence)
     items = [found[key] for key in keys if key in found]
-    return Page(items, removed, Cursor(query.binding, state.epoch, sequence), has_more)
+    return Page(
+        items, removed, Cursor(query.binding, state.epoch, sequence, until=head if has_more else None), has_more
+    )
 
 
 def _check(cursor: Cursor, state: FeedState, log: ChangeLog) -> None:
-    if cursor.epoch != state.epoch or cursor.sequence > state.head:
+    if cursor.epoch != state.epoch or max(cursor.sequence, cursor.until or 0) > state.head:
         primary = router.db_for_write(log.feed.model)
         if primary != log.using:
             newest = poll_state(log.feed, log.scopes, using=primary)
