@@ -9,6 +9,8 @@ router = SimpleRouter()
 router.register("tenants/(?P<tenant>[^/]+)/items", views.ItemViewSet)
 router.register("countries", views.Countries)
 urlpatterns = [
+    path("chaos/<tenants>/items/", views.ChaosItems.as_view()),
+    path("naive/", views.NaiveItems.as_view()),
     path("open/all/items/", views.AllItems.as_view()),
     path("open/<tenants>/items/", views.OpenItems.as_view()),
     path("open/<tenants>/draftless/", views.DraftlessItems.as_view()),

@@ -2,17 +2,19 @@
 
 from typing import Any
 
+from django.db.models import Prefetch
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
 from rest_framework.authentication import SessionAuthentication, TokenAuthentication
 from rest_framework.filters import OrderingFilter, SearchFilter
+from rest_framework.generics import ListAPIView
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.permissions import BasePermission, IsAuthenticated
 
 from django_pollable.caching import CachePolicy
 from django_pollable.pagination import AfterIdPagination
 from django_pollable.views import PollableListAPIView, PollableReadOnlyViewSet, PollableViewSet
-from tests.shop.models import Country, Document, Item, Log, Price, Tenant
+from tests.shop.models import Country, Document, Item, Log, Part, Price, Tenant
 
 
 class ItemSerializer(serializers.ModelSerializer[Item]):
@@ -113,3 +115,30 @@ class Countries(PollableReadOnlyViewSet):
     queryset = Country.objects.all()
     serializer_class = serializer_of(Country)
     authentication_classes = []
+
+
+class ChaosSerializer(ItemSerializer):
+    """What shows followed rows, too."""
+
+    parts = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)  # type: ignore[var-annotated]
+
+    class Meta(ItemSerializer.Meta):
+        fields = [*ItemSerializer.Meta.fields, "tenant", "parts"]
+
+
+class ChaosItems(OpenItems):
+    queryset = Item.objects.prefetch_related(Prefetch("parts", Part.objects.order_by("pk")))
+    serializer_class = ChaosSerializer
+
+    def get_scope(self) -> Any:
+        return None if self.kwargs["tenants"] == "all" else super().get_scope()
+
+
+class NaiveItems(ListAPIView):
+    """How others do it: all rows with a higher id."""
+
+    serializer_class = ItemSerializer
+    authentication_classes = []
+
+    def get_queryset(self) -> Any:
+        return Item.objects.filter(pk__gt=int(self.request.GET["after"]))

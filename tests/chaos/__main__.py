@@ -1,0 +1,128 @@
+"""`python -m tests.chaos SECONDS [--naive]`: exit status 3 where a client lost, kept or missed a row."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.chaos.settings"
+
+import django
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import DatabaseError, connection  # noqa: E402
+
+from django_pollable.ledger.options import feed_of  # noqa: E402
+from django_pollable.ledger.pruning import prune  # noqa: E402
+from tests.chaos.client import Client, NaiveClient  # noqa: E402
+from tests.chaos.writer import TENANTS  # noqa: E402
+from tests.shop.models import Item, Tenant  # noqa: E402
+from tests.shop.views import ChaosItems, ItemSerializer  # noqa: E402
+
+LOST = 3
+PORTS = [random.randrange(20_000, 30_000) for _ in range(2)]
+KILL_SECONDS, PRUNE_SECONDS, CATCH_UP_SECONDS = 1.5, 0.5, 5
+
+
+def start(module: str, argument: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", f"tests.chaos.{module}", str(argument)])
+
+
+def clients() -> list[Client]:
+    return [
+        Client("fast", PORTS, "/chaos/1/items/", {}, 0.005),
+        Client("slow", PORTS, "/chaos/2/items/", {"limit": 7}, 0.3),
+        Client("idle", PORTS, "/chaos/3/items/", {"limit": 5}, 1.5),
+        Client("filtered", PORTS, "/chaos/1/items/", {"status": "open"}, 0.05),
+        Client("several", PORTS, "/chaos/1,2/items/", {"limit": 21}, 0.05),
+        Client("whole", PORTS, "/chaos/all/items/", {}, 0.05),
+    ]
+
+
+def expected(client: Client) -> dict[str, Any]:
+    """Return the rows that the client should have."""
+    if isinstance(client, NaiveClient):
+        return {str(row["id"]): row for row in ItemSerializer(Item.objects.all(), many=True).data}
+    scopes = client.path.split("/")[2]
+    rows = ChaosItems.queryset.all() if scopes == "all" else ChaosItems.queryset.filter(tenant__in=scopes.split(","))
+    if "status" in client.query:
+        rows = rows.filter(status=client.query["status"])
+    return {str(row["id"]): row for row in ChaosItems.serializer_class(rows, many=True).data}
+
+
+def report(client: Client) -> int:
+    """Print how the client's rows differ from the server's, and return in how many rows."""
+    wanted = expected(client)
+    missing = len(wanted.keys() - client.rows.keys())
+    ghosts = len(client.rows.keys() - wanted.keys())
+    stale = sum(dict(wanted[key]) != row for key, row in client.rows.items() if key in wanted)
+    print(
+        f"{connection.vendor} {client.name}: {len(wanted)} rows, answers {dict(client.answers)},"
+        f" missing {missing}, stale {stale}, ghosts {ghosts}",
+        flush=True,
+    )
+    return missing if isinstance(client, NaiveClient) else missing + stale + ghosts
+
+
+def prepare() -> None:
+    call_command("migrate", verbosity=0)
+    Item.objects.all().delete()
+    Tenant.objects.all().delete()
+    Tenant.objects.bulk_create(Tenant(pk=tenant, name=str(tenant)) for tenant in TENANTS)
+    Item.objects.bulk_create(Item(tenant_id=1 + number % 3, status="open") for number in range(60))
+
+
+def disturb(writers: list[subprocess.Popen[bytes]], seconds: float) -> None:
+    """Kill a writer now and then, and prune, until the time is over."""
+    end = time.monotonic() + seconds
+    next_kill = time.monotonic() + KILL_SECONDS
+    while time.monotonic() < end:
+        time.sleep(PRUNE_SECONDS)
+        try:
+            prune(feed_of(Item), using="default")
+        except DatabaseError as error:
+            print(f"pruning: {error}", flush=True)
+        if time.monotonic() > next_kill:
+            next_kill += KILL_SECONDS
+            victim = random.randrange(len(writers))
+            writers[victim].kill()
+            writers[victim].wait()
+            writers[victim] = start("writer", random.randrange(10**9))
+
+
+def main(seconds: float, *, is_naive: bool) -> int:
+    prepare()
+    servers = [start("server", port) for port in PORTS]
+    time.sleep(3)
+    writers = [start("writer", random.randrange(10**9)) for _ in range(2 if connection.vendor == "sqlite" else 5)]
+    polling = [NaiveClient("naive", PORTS, "/naive/", {}, 0.005)] if is_naive else clients()
+    try:
+        for client in polling:
+            client.start()
+        disturb(writers, seconds)
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+        for client in polling:
+            client.is_over = True
+            client.join()
+        threads = [threading.Thread(target=client.catch_up, args=[CATCH_UP_SECONDS]) for client in polling]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(report(client) for client in polling)
+    finally:
+        for process in servers + writers:
+            process.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(LOST if main(float(sys.argv[1]), is_naive="--naive" in sys.argv) else 0)

@@ -1,0 +1,88 @@
+"""Clients that keep a copy of a feed, the right way and the naive one."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections import Counter
+from typing import Any
+from urllib.parse import urlencode
+
+
+class Client(threading.Thread):
+    """Follows the protocol: cursor, tag, mark and sweep after a reset, first sync after 410."""
+
+    def __init__(self, name: str, ports: list[int], path: str, query: dict[str, Any], delay: float) -> None:
+        super().__init__(name=name, daemon=True)
+        self.ports, self.path, self.query, self.delay = ports, path, query, delay
+        self.rows: dict[str, Any] = {}
+        self.answers: Counter[object] = Counter()
+        self.is_over = False
+        self._cursor: str | None = None
+        self._etag: str | None = None
+        self._marked: set[str] | None = None
+
+    def run(self) -> None:
+        while not self.is_over:
+            if not self.poll():
+                time.sleep(self.delay * random.random() * 2)
+
+    def catch_up(self, seconds: float) -> None:
+        """Poll until nothing can be missing any more."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not self.poll():
+                time.sleep(0.2)
+
+    def poll(self) -> bool:
+        """Ask once, and return whether to ask again at once."""
+        query = self.query | ({"since": self._cursor} if self._cursor else {})
+        status, etag, body = self._get(f"{self.path}?{urlencode(query)}")
+        self.answers[status] += 1
+        if status == 410:
+            self._cursor = self._etag = None
+        if status != 200:
+            return status == 410
+        page = json.loads(body)
+        self._apply(page)
+        self._cursor, self._etag = page["next_since"], etag
+        return bool(page["has_more"])
+
+    def _apply(self, page: dict[str, Any]) -> None:
+        if page["reset"]:
+            self._marked = set()
+        for item in page["items"]:
+            self.rows[str(item["id"])] = item
+            if self._marked is not None:
+                self._marked.add(str(item["id"]))
+        for key in page["removed"]:
+            self.rows.pop(key, None)
+        if self._marked is not None and not page["has_more"]:
+            self.rows = {key: row for key, row in self.rows.items() if key in self._marked}
+            self._marked = None
+
+    def _get(self, url: str) -> tuple[int, str | None, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", random.choice(self.ports), timeout=20)
+        try:
+            connection.request("GET", url, headers={"If-None-Match": self._etag} if self._etag else {})
+            answer = connection.getresponse()
+            return answer.status, answer.headers["ETag"], answer.read()
+        except OSError:
+            return 0, None, b""
+        finally:
+            connection.close()
+
+
+class NaiveClient(Client):
+    """Asks for what has a higher id than the highest it has seen, as many an own solution does."""
+
+    def poll(self) -> bool:
+        newest = max((int(key) for key in self.rows), default=0)
+        status, _, body = self._get(f"{self.path}?{urlencode({'after': newest})}")
+        self.answers[status] += 1
+        if status == 200:
+            self.rows |= {str(item["id"]): item for item in json.loads(body)}
+        return False
