@@ -28,7 +28,7 @@ from tests.shop.views import ChaosItems, ItemSerializer  # noqa: E402
 
 LOST = 3
 PORTS = [random.randrange(20_000, 30_000) for _ in range(2)]
-KILL_SECONDS, PRUNE_SECONDS, CATCH_UP_SECONDS = 1.5, 0.5, 5
+KILL_SECONDS, PRUNE_SECONDS, QUIET_SECONDS = 1.5, 0.5, 4
 
 
 def start(module: str, argument: int) -> subprocess.Popen[bytes]:
@@ -113,7 +113,7 @@ def main(seconds: float, *, is_naive: bool) -> int:
         for client in polling:
             client.is_over = True
             client.join()
-        threads = [threading.Thread(target=client.catch_up, args=[CATCH_UP_SECONDS]) for client in polling]
+        threads = [threading.Thread(target=client.catch_up, args=[QUIET_SECONDS]) for client in polling]
         for thread in threads:
             thread.start()
         for thread in threads:

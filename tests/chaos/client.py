@@ -30,11 +30,14 @@ class Client(threading.Thread):
             if not self.poll():
                 time.sleep(self.delay * random.random() * 2)
 
-    def catch_up(self, seconds: float) -> None:
-        """Poll until nothing can be missing any more."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if not self.poll():
+    def catch_up(self, quiet_seconds: float) -> None:
+        """Poll until nothing new has come for a while: a first sync in small pages takes its time."""
+        quiet_since = time.monotonic()
+        while time.monotonic() - quiet_since < quiet_seconds:
+            before = self._cursor
+            if self.poll() or self._cursor != before:
+                quiet_since = time.monotonic()
+            else:
                 time.sleep(0.2)
 
     def poll(self) -> bool:
