@@ -25,7 +25,7 @@ The board is at http://127.0.0.1:{port}/api/ . Try, line by line:
   # 304: nothing is new (or 200 with what the simulator has just changed)
   curl -sS -i -H "$auth" -H "If-None-Match: $(header etag)" "$url?limit=1000&since=$(cursor)"
   # a change
-  curl -sS -H "$auth" -d number=7 -d commit=c0ffee -d author=me "$url"
+  curl -sS -H "$auth" -d number=7 -d commit=c0ffee -d author=me "$url"; echo
   # 200: only what has changed
   curl -sS -D /tmp/headers -o /tmp/delta -H "$auth" "$url?limit=1000&since=$(cursor)"
   mv /tmp/delta /tmp/body; cat /tmp/body; echo
@@ -35,6 +35,7 @@ The board is at http://127.0.0.1:{port}/api/ . Try, line by line:
 Anonymous: /api/status/ and /api/events/?after_id=1 . Sign in as alice or bob (password: demo) at /api-auth/login/ .
 Stop with Ctrl-C.
 """
+DRIVERS = {"sqlite": [], "postgres": ["postgres"], "postgresql": ["postgres"], "mysql": ["mysql"]}
 
 
 def main() -> None:
@@ -43,7 +44,10 @@ def main() -> None:
     parser.add_argument("--database", metavar="URL", help="postgresql://..., mysql://... or sqlite:///path")
     parser.add_argument("--no-simulator", action="store_true", help="change nothing by itself")
     options = parser.parse_args()
-    ensure_environment("example_project", ["example"])
+    scheme = (options.database or "sqlite:").partition(":")[0]
+    if scheme not in DRIVERS:
+        parser.error(f"--database begins with one of {', '.join(DRIVERS)}, not with '{scheme}'.")
+    ensure_environment("example_project", ["example", *DRIVERS[scheme]])
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", options.port)) == 0:
             sys.exit(f"Port {options.port} is in use: choose another with --port.")
@@ -52,11 +56,13 @@ def main() -> None:
         environment["DATABASE_URL"] = options.database
     _run("migrate", "--verbosity", "0", environment=environment)
     _run("seed", environment=environment)
-    children = [_start("runserver", "--noreload", f"127.0.0.1:{options.port}", environment=environment)]
-    if not options.no_simulator:
-        children.append(_start("simulate", environment=environment))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: sys.exit(0))
+    children: list[subprocess.Popen[bytes]] = []
     try:
+        children.append(_start("runserver", "--noreload", f"127.0.0.1:{options.port}", environment=environment))
+        if not options.no_simulator:
+            children.append(_start("simulate", environment=environment))
         _wait_for(options.port, children[0])
         print(CURL.format(port=options.port), flush=True)
         while all(child.poll() is None for child in children):
@@ -81,7 +87,8 @@ def _run(*arguments: str, environment: dict[str, str]) -> None:
 
 
 def _start(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(_command(*arguments), cwd=ROOT, env=environment)
+    # Ctrl-C reaches only the parent, which ends its children.
+    return subprocess.Popen(_command(*arguments), cwd=ROOT, env=environment, start_new_session=True)
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:

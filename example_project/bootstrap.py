@@ -16,6 +16,8 @@ ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 MODULES = {
     "example": ("django", "rest_framework", "django_ratelimit", "django_filters", "dj_database_url"),
+    "postgres": ("psycopg",),
+    "mysql": ("MySQLdb",),
     "test": ("pytest", "pytest_django", "pytest_randomly", "pytest_cov", "factory", "hypothesis", "corsheaders"),
 }
 
@@ -32,12 +34,12 @@ def ensure_environment(module: str, extras: Sequence[str]) -> None:
     if not _is_installed(extras):
         _install(extras)
     os.chdir(ROOT)
-    sys.exit(subprocess.call([str(PYTHON), "-m", module, *sys.argv[1:]]))
+    os.execv(PYTHON, [str(PYTHON), "-m", module, *sys.argv[1:]])  # signals reach it, and not a parent
 
 
 def install_extra(extra: str) -> bool:
     """Install one more extra into the running environment, and return whether that worked."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", f"{ROOT}[{extra}]"]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[{extra}]"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

@@ -24,8 +24,10 @@ def main() -> None:
     parser.add_argument("--database", action="append", choices=DATABASES, help="only this one; may be repeated")
     parser.add_argument("--require", default="", help="databases (by comma) whose absence is a failure")
     options, arguments = parser.parse_known_args()
-    ensure_environment("tests", ["example", "test"])
     required = set(filter(None, options.require.split(",")))
+    if required - DATABASES.keys():
+        parser.error(f"--require takes some of {', '.join(DATABASES)}, not {options.require}.")
+    ensure_environment("tests", ["example", "test"])
     results: dict[str, str] = {}
     for name in options.database or DATABASES:
         title, default, extra = DATABASES[name]

@@ -27,7 +27,7 @@ class ProjectBuilds(PollableViewSet):
         return {"project": self.kwargs["project_pk"]}
 
     def perform_create(self, serializer: BaseSerializer[Build]) -> None:
-        serializer.save(project_id=self.kwargs["project_pk"])
+        serializer.save(project_id=int(self.kwargs["project_pk"]))
 
 
 class MyBuilds(PollableReadOnlyViewSet):

@@ -21,8 +21,8 @@ class Command(BaseCommand):
             return
         alice, bob = (self._user(name) for name in ("alice", "bob"))
         first, second, third = (
-            Project.objects.create(pk=number, name=name, public=public)
-            for number, (name, public) in enumerate((("compiler", False), ("website", True), ("docs", True)), start=1)
+            Project.objects.create(name=name, public=public)
+            for name, public in (("compiler", False), ("website", True), ("docs", True))
         )
         first.members.add(alice)
         second.members.add(alice, bob)

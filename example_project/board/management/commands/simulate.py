@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -111,9 +111,9 @@ class Command(BaseCommand):
         while True:
             try:
                 with transaction.atomic():
-                    message = random.choice(ACTIONS)()
+                    message = random.choice(ACTIONS if Build.objects.exists() else [queue_some])()
                     if message:
                         Event.objects.create(kind="simulated", message=message[:200])
-            except OperationalError as error:  # locked or deadlocked: the next one will do
+            except DatabaseError as error:  # locked, deadlocked, or gone meanwhile: the next one will do
                 self.stderr.write(str(error))
             time.sleep(random.uniform(*SLEEP_SECONDS))
