@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.http import HttpResponseBase
-from django.utils.cache import patch_cache_control
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,4 @@ class CachePolicy:
         """Set the response's `Cache-Control`, unless the view has set one itself."""
         if response.has_header("Cache-Control"):
             return
-        if self.is_public:
-            patch_cache_control(response, public=True, max_age=self.max_age)
-        else:
-            patch_cache_control(response, private=True, max_age=self.max_age)
+        response.headers["Cache-Control"] = f"{'public' if self.is_public else 'private'}, max-age={self.max_age}"

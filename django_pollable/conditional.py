@@ -11,6 +11,9 @@ from django.utils.http import http_date, parse_etags
 from django_pollable.cursors import fingerprint
 from django_pollable.exceptions import PreconditionFailed
 
+_PRECONDITIONS = frozenset(("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_MODIFIED_SINCE"))
+"""What only Django's whole evaluation answers (RFC 9110 Section 13.2.2); a poll seldom has any of them."""
+
 
 def weak_etag(*parts: object, end: str = "") -> str:
     """
@@ -23,8 +26,9 @@ def weak_etag(*parts: object, end: str = "") -> str:
 
 
 def matches(request: HttpRequest, etag: str) -> bool:
-    """Return whether `If-None-Match` has `etag`, by weak comparison."""
-    return etag.removeprefix("W/") in _sent_tags(request)
+    """Return whether `If-None-Match` has `etag`, by weak comparison, or is `*`."""
+    sent = _sent_tags(request)
+    return etag.removeprefix("W/") in sent or sent == ["*"]
 
 
 def find_etag(request: HttpRequest, etag: str) -> str | None:
@@ -64,16 +68,12 @@ class Validators:
         Raises:
             PreconditionFailed: `If-Match` or `If-Unmodified-Since` forbids the answer.
         """
+        if not _PRECONDITIONS & request.META.keys():
+            return matches(request, self.etag)
         answer = get_conditional_response(request, etag=self.etag, last_modified=self.last_modified)
         if answer is not None and answer.status_code == 412:
             raise PreconditionFailed("The resource is not the one that the request names.")
         return answer is not None
-
-    def not_modified(self) -> NotModified:
-        """Return the 304 of these validators."""
-        response = NotModified()
-        self.patch(response)
-        return response
 
 
 class NotModified(HttpResponseNotModified):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2s
 
 from django_pollable.exceptions import CursorExpired, ExpiryReason, InvalidCursor
@@ -13,6 +15,12 @@ from django_pollable.exceptions import CursorExpired, ExpiryReason, InvalidCurso
 VERSION = "v1"
 MAX_LENGTH = 2048
 MAX_SEQUENCE = 2**63 - 1
+
+
+@lru_cache(maxsize=4096)
+def fingerprint_once(parts: tuple[Hashable, ...]) -> str:
+    """Return `fingerprint(*parts)` of what many requests share, from memory."""
+    return fingerprint(*parts)
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
@@ -57,9 +65,10 @@ class Cursor:
     """
     A client's position in a feed: every change up to `sequence` has been seen.
 
-    During a first sync `sequence` is the head at its start and `key` the last row's primary key;
-    afterwards `key` is None. Between two pages `until` is the head at the first of them, so that
-    paging ends however much is written meanwhile. Clients must treat the encoded form as opaque.
+    During a first sync `sequence` is the head at its start, `key` the last row's primary key and
+    `last_key` the table's highest one at the first page; afterwards both are None. Between two pages
+    of changes `until` is the head at the first of them. So paging ends however much is written
+    meanwhile. Clients must treat the encoded form as opaque.
     """
 
     binding: Binding
@@ -67,11 +76,12 @@ class Cursor:
     sequence: int
     key: str | None = None
     until: int | None = None
+    last_key: str | None = None
 
     def encode(self) -> str:
         """Return the token: URL-safe, and the same for the same position in every process."""
         bound = self.binding
-        place = (self.epoch, self.sequence, self.key, self.until)
+        place = (self.epoch, self.sequence, self.key, self.until, self.last_key)
         parts = (bound.feed, bound.scope, bound.filter, bound.representation, *place)
         data = _encode(parts).encode()
         return f"{VERSION}.{_base64(_checksum(data) + data)}"
@@ -87,23 +97,14 @@ class Cursor:
         Raises:
             InvalidCursor: `token` was not made by `encode()`.
         """
-        version, _, encoded = token.partition(".")
-        if version != VERSION or len(token) > MAX_LENGTH or not token.isascii():
-            raise InvalidCursor("The cursor is not one of this version.")
-        try:
-            data = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-            feed, scope, filter_, representation, epoch, sequence, key, until = json.loads(data[_CHECKSUM:])
-        except (ValueError, TypeError, binascii.Error, RecursionError):
-            raise InvalidCursor("The cursor is malformed.") from None
-        cursor = cls(Binding(feed, scope, filter_, representation), epoch, sequence, key, until)
-        if not cursor._is_well_typed() or cursor.encode() != token:
-            raise InvalidCursor("The cursor is malformed.")
-        return cursor
+        return _decode(token)
 
-    def _is_well_typed(self) -> bool:
-        texts = (self.binding.scope, self.binding.filter, self.binding.representation, self.epoch, self.key or "")
+    def is_well_typed(self) -> bool:
+        """Return whether each part is of its type and range."""
+        bound = self.binding
+        texts = (bound.scope, bound.filter, bound.representation, self.epoch, self.key or "", self.last_key or "")
         return (
-            type(self.binding.feed) is int
+            type(bound.feed) is int
             and type(self.sequence) is int
             and 0 <= self.sequence <= MAX_SEQUENCE
             and (self.until is None or (type(self.until) is int and 0 <= self.until <= MAX_SEQUENCE))
@@ -120,3 +121,22 @@ def _checksum(data: bytes) -> bytes:
 
 def _base64(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+@lru_cache(maxsize=4096)
+def _decode(token: str) -> Cursor:
+    """Return what `token` encodes; from memory where a client polls with it again."""
+    version, _, encoded = token.partition(".")
+    if version != VERSION or len(token) > MAX_LENGTH or not token.isascii():
+        raise InvalidCursor("The cursor is not one of this version.")
+    try:
+        raw = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        if raw[:_CHECKSUM] != _checksum(raw[_CHECKSUM:]) or _base64(raw) != encoded:
+            raise ValueError
+        feed, scope, filter_, representation, *place = json.loads(raw[_CHECKSUM:])
+        cursor = Cursor(Binding(feed, scope, filter_, representation), *place)
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        raise InvalidCursor("The cursor is malformed.") from None
+    if not cursor.is_well_typed():
+        raise InvalidCursor("The cursor is malformed.")
+    return cursor

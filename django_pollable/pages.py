@@ -34,10 +34,19 @@ class Rows:
         key = self.log.feed.key
         return key.encode([getattr(row, field.attname) for field in key.fields], connections[self.log.using])
 
-    def after(self, key: str, limit: int) -> list[Any]:
-        """Return up to `limit` rows by primary key, after `key` ("" is the beginning)."""
+    def after(self, key: str, limit: int, *, last_key: str | None = None) -> list[Any]:
+        """Return up to `limit` rows by primary key, after `key` ("" is the beginning) and up to `last_key`."""
         rows = self.shown.order_by("pk")
-        return list((rows.filter(pk__gt=self._pk(key)) if key else rows)[:limit])
+        if key:
+            rows = rows.filter(pk__gt=self._pk(key))
+        if last_key is not None:
+            rows = rows.filter(pk__lte=self._pk(last_key))
+        return list(rows[:limit])
+
+    def last_key(self) -> str | None:
+        """Return the highest key of the whole table, in one indexed query."""
+        newest = self.log.feed.model._base_manager.using(self.log.using).order_by("-pk").first()
+        return None if newest is None else self.key(newest)
 
     def unrecorded_after(self, key: str, limit: int) -> list[Any]:
         """Return the same of rows that have no recorded change."""
@@ -74,7 +83,7 @@ class Rows:
 class Position:
     """
     Where a page begins: after `sequence`; in a first sync after the row `key`, with the head at its start.
-    `until` is where paging ends, if it has begun.
+    `until` and `last_key` are where paging ends, if it has begun.
 
     `is_url` says that the request names no cursor, so that its validators are those of its URL.
     """
@@ -83,6 +92,7 @@ class Position:
     key: str | None = None
     is_url: bool = False
     until: int | None = None
+    last_key: str | None = None
 
     def is_at(self, state: FeedState) -> bool:
         """Return whether nothing can follow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, replace
 from datetime import UTC
 from typing import Any
 
@@ -66,7 +67,8 @@ class FeedPagination(BasePagination):
         """
         if isinstance(query.since, Cursor):
             _check(query.since, state, log)
-            return Position(query.since.sequence, query.since.key, until=query.since.until)
+            since = query.since
+            return Position(since.sequence, since.key, until=since.until, last_key=since.last_key)
         if isinstance(query.since, int):
             if query.since < log.pruned_before():
                 raise CursorExpired("Changes since that time are gone.", reason="history-pruned")
@@ -101,7 +103,7 @@ class FeedPagination(BasePagination):
         raise TypeError(f"{type(self).__name__} must define `page()`.")
 
     def _page_etag(self, query: Query, position: Position, state: FeedState) -> str:
-        return query.etag(state, "page", state.head, position.sequence, position.key, position.until)
+        return query.etag(state, "page", state.head, *astuple(position))
 
     def _end_etag(self, query: Query, state: FeedState, sequence: int, end: str) -> str:
         return query.etag(state, "end", sequence)
@@ -195,11 +197,13 @@ class AfterIdPagination(FeedPagination):
 
 
 def _first_sync(query: Query, position: Position, key: str, state: FeedState, rows: Rows) -> Page:
-    found = rows.after(key, query.limit + 1)
+    found = rows.after(key, query.limit + 1, last_key=position.last_key)
     has_more = len(found) > query.limit
     items = list({rows.key(row): row for row in found[: query.limit]}.values())
-    last = rows.key(items[-1]) if has_more else None
-    return Page(items, [], Cursor(query.binding, state.epoch, position.sequence, last), has_more, position.is_url)
+    end = Cursor(query.binding, state.epoch, position.sequence)
+    if has_more:
+        end = replace(end, key=rows.key(items[-1]), last_key=position.last_key or rows.last_key())
+    return Page(items, [], end, has_more, position.is_url)
 
 
 def _changes(query: Query, position: Position, state: FeedState, rows: Rows) -> Page:

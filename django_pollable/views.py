@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.db import connections, router
-from django.db.models import Model, Q, QuerySet
-from django.http import Http404, HttpResponseBase
+from django.db import connections
+from django.db.models import Model
+from django.http import HttpResponseBase
 from django.utils.cache import patch_vary_headers
-from django.utils.functional import cached_property
 from django.utils.translation import get_language
 from rest_framework import generics, mixins, viewsets
 from rest_framework.authentication import SessionAuthentication
@@ -21,35 +18,32 @@ from rest_framework.settings import api_settings
 
 from django_pollable import problems
 from django_pollable.caching import CachePolicy
-from django_pollable.conditional import Validators, weak_etag
+from django_pollable.conditional import NotModified, Validators, weak_etag
 from django_pollable.conf import conf
-from django_pollable.cursors import Binding, fingerprint
+from django_pollable.cursors import Binding, fingerprint, fingerprint_once
 from django_pollable.exceptions import PollError
 from django_pollable.ledger.changes import ChangeLog
-from django_pollable.ledger.options import FeedOptions, feed_of
 from django_pollable.ledger.sequencer import poll_state
 from django_pollable.pages import Query, Rows
 from django_pollable.pagination import FeedPagination, SincePagination
 from django_pollable.representations import canonical_url, describe_serializer, request_filters
+from django_pollable.scopes import ScopedMixin
 from django_pollable.signals import poll_answered
 
-ScopeValues = Mapping[str, Any]
 GZIP = "django.middleware.gzip.GZipMiddleware"
 SAFE = ("GET", "HEAD")
 
 if TYPE_CHECKING:
-    GenericAPIView = generics.GenericAPIView[Any]
-    View = GenericAPIView
+    View = generics.GenericAPIView[Any]
     ViewSet = viewsets.GenericViewSet[Any]
 else:
-    GenericAPIView = object
     View = generics.GenericAPIView
     ViewSet = viewsets.GenericViewSet
 
 
-class PollableMixin(GenericAPIView):
+class PollableMixin(ScopedMixin):
     """
-    What the list and the single resource share: scope, validators, headers and problems.
+    What the list and the single resource share: validators, headers and problems.
 
     Attributes:
         cache_policy: what `Cache-Control` says; `CachePolicy.private()` by default.
@@ -66,33 +60,6 @@ class PollableMixin(GenericAPIView):
     poll_interval_seconds: ClassVar[float | None] = None
     discloses_removed: ClassVar[bool | None] = None
 
-    def get_scope(self) -> ScopeValues | Sequence[ScopeValues] | None:
-        """
-        Return the scope that the request may see: one as a dict, several as a list, or None for the whole feed.
-
-        Raises:
-            ImproperlyConfigured: the model declares a scope and the view none.
-        """
-        declared = self.get_feed().declaration.scope
-        if declared:
-            raise ImproperlyConfigured(
-                f"'{type(self).__name__}' must define `get_scope()`: "
-                f"{self.get_feed().model.__name__} declares scope {declared}."
-            )
-        return None
-
-    def get_feed(self) -> FeedOptions:
-        """Return the feed of the view's model, without a query."""
-        queryset: Any = self.queryset if self.queryset is not None else self.get_queryset()  # type: ignore[arg-type]
-        return feed_of(queryset.model)
-
-    def get_database(self) -> str:
-        """Return the alias that the whole request reads."""
-        queryset: Any = self.queryset  # type: ignore[arg-type]
-        if queryset is not None and queryset._db:
-            return str(queryset._db)
-        return router.db_for_read(self.get_feed().model)
-
     def get_poll_interval_seconds(self) -> float:
         """Return what `X-Poll-Interval` says (seconds)."""
         return conf.poll_interval_seconds if self.poll_interval_seconds is None else self.poll_interval_seconds
@@ -106,51 +73,12 @@ class PollableMixin(GenericAPIView):
             self.request.version,
         )
 
-    @cached_property
-    def scopes(self) -> list[ScopeValues] | None:
-        """What `get_scope()` gives, as a list; None for the whole feed."""
-        given = self.get_scope()
-        if given is None:
-            return None
-        return [given] if isinstance(given, Mapping) else list(given)
-
-    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        scoped = self.in_scope(super().filter_queryset(queryset))
-        return scoped.using(self.get_database()) if self.request.method in SAFE else scoped
-
-    def in_scope(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return `queryset` without the rows of other scopes."""
-        if self.scopes is None:
-            return queryset
-        if not self.scopes:
-            return queryset.none()
-        within = Q()
-        for values in self.scopes:
-            within |= Q(
-                **{
-                    name if value is not None else f"{name}__isnull": value if value is not None else True
-                    for name, value in values.items()
-                }
-            )
-        return queryset.filter(within)
-
-    @cached_property
-    def scope_names(self) -> tuple[str, ...] | None:
-        """The names of the scopes in the ledger, sorted; None for the whole feed."""
-        if self.scopes is None:
-            return None
-        feed, connection = self.get_feed(), connections[self.get_database()]
-        try:
-            return tuple(sorted({feed.scope_of(dict(values), connection) for values in self.scopes}))
-        except (ValidationError, ValueError, TypeError):
-            raise Http404 from None
-
     def get_variant(self) -> tuple[Any, ...]:
         """Return what shapes the bytes of an answer besides its cursor: it is part of every tag."""
         renderer: BaseRenderer = self.request.accepted_renderer
         user = self.request.user if self.varies_by_user else None
         return (
-            self.request.path,
+            self.request._request.path,
             renderer.media_type,
             self.get_poll_interval_seconds(),
             str(user.pk) if user is not None and user.is_authenticated else None,
@@ -171,7 +99,9 @@ class PollableMixin(GenericAPIView):
         varies = ["Accept-Encoding"] if conf.uses_middleware(GZIP) else []
         if self.cache_policy.is_public:
             return varies
-        by_session = [isinstance(authenticator, SessionAuthentication) for authenticator in self.get_authenticators()]
+        by_session = [
+            isinstance(authenticator, SessionAuthentication) for authenticator in self.request.authenticators or ()
+        ]
         if any(by_session):
             varies.append("Cookie")
         if not all(by_session):
@@ -210,7 +140,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         position = paginator.position(query, state, log)
         for validators in paginator.candidates(query, position, state, request):
             if validators.is_current(request):
-                return self.answer(validators.not_modified(), validators)
+                return self.answer(NotModified(), validators)
         page = paginator.page(query, position, state, self._rows(log))
         response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
         if page.has_more:
@@ -232,7 +162,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         )
         validators = Validators(tag, state.last_modified)
         if validators.is_current(request):
-            return self.answer(validators.not_modified(), validators)
+            return self.answer(NotModified(), validators)
         return self.answer(super().list(request, *args, **kwargs), validators)
 
     def _query(self, request: Request, paginator: FeedPagination, using: str) -> Query:
@@ -242,9 +172,9 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         path = sorted((name, str(value)) for name, value in self.kwargs.items() if name not in own)
         binding = Binding(
             feed.id,
-            fingerprint(self.scope_names),
+            fingerprint_once((self.scope_names,)),
             fingerprint(given, path),
-            fingerprint(self.get_representation()),
+            fingerprint_once((self.get_representation(),)),
         )
 
         def key(text: str) -> str:
@@ -265,7 +195,7 @@ class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         validators = self._validators(self.get_object())
         if validators.is_current(request):
-            return self.answer(validators.not_modified(), validators)
+            return self.answer(NotModified(), validators)
         instance = self.get_object()  # read after the tag: a newer row than its tag is safe, an older one is not
         return self.answer(Response(self.get_serializer(instance).data), validators)
 

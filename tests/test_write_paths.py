@@ -16,6 +16,7 @@ from django.db.models import F
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.options import feed_of
 from django_pollable.ledger.sequencer import poll_state, settle
+from django_pollable.ledger.tables import Change
 from tests.shop.models import (
     ArchivedItem,
     Author,
@@ -372,3 +373,19 @@ def test_another_connection_that_commits_late(other_connection: Any) -> None:
 
     assert late.pk < early.pk
     assert [key for key, _ in window] == [str(late.pk)]
+
+
+@pytest.mark.skipif(not hasattr(models, "DB_CASCADE"), reason="Django before 6.1 has no DB_CASCADE")
+def test_db_cascade(tenant: Tenant) -> None:
+    if connection.vendor == "mysql":
+        pytest.skip("MariaDB fires no triggers for its own cascades: pollable.E032 refuses them")
+    from tests.shop.models import Ticket
+
+    ticket = Ticket.objects.create(tenant=Tenant.objects.create(name="other"))
+    while settle(feed_of(Ticket), using="default"):
+        pass
+
+    Tenant.objects.filter(pk=ticket.tenant_id)._raw_delete("default")
+    poll_state(feed_of(Ticket), None, using="default")
+
+    assert Change.objects.get(feed_id=feed_of(Ticket).id, key=str(ticket.pk)).removed

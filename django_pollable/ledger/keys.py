@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ else:
 NULL = "~"
 SEPARATOR = ","
 ESCAPES = (("~", "~~"), (",", "~."))
+
+_PLAIN = {escaped: character for character, escaped in ESCAPES}
 
 _NUMBERS = {
     "AutoField",
@@ -106,8 +109,7 @@ class KeyFields:
     def _decode(self, field: Field, text: str) -> Any:
         own = own_field(field)
         if self.escapes(field):
-            for character, escaped in reversed(ESCAPES):
-                text = text.replace(escaped, character)
+            text = re.sub("~[~.]", lambda escaped: _PLAIN[escaped[0]], text)
         if "\0" in text:
             raise ValidationError("NUL is not allowed.")
         value = own.to_python(text)

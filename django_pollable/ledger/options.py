@@ -46,7 +46,7 @@ class Watch:
     """Whether rows that come and go matter, and not only rows that change."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeedOptions:
     """A tracked model: its feed's name and id, its scope fields, and what it follows."""
 
@@ -54,18 +54,18 @@ class FeedOptions:
     name: str
     declaration: Declaration
 
-    @property
+    @functools.cached_property
     def id(self) -> int:
         """A stable hash of the name (31 bits), so that triggers need no look-up."""
         return int.from_bytes(blake2s(self.name.encode(), digest_size=4).digest()) >> 1
 
-    @property
+    @functools.cached_property
     def key(self) -> KeyFields:
         """The primary key's fields."""
         meta = self.model._meta
         return KeyFields(tuple(getattr(meta, "pk_fields", None) or (meta.pk,)))
 
-    @property
+    @functools.cached_property
     def scope(self) -> KeyFields:
         """
         The scope's fields.

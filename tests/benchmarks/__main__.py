@@ -6,6 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.pool import ThreadPool
 
 import django
 
@@ -44,7 +45,9 @@ def main() -> None:
     try:
         measure_writes()
         measure_polls()
+        measure_instructions()
         measure_settling()
+        measure_writers()
     finally:
         teardown_databases(databases, verbosity=0)
 
@@ -101,55 +104,55 @@ def measure_writes() -> None:
 
 def measure_polls() -> None:
     """Compare a 304 with an empty view, with rendering the page, and with larger tables."""
-    from django.contrib.auth.models import User
-    from django.test import RequestFactory
-    from rest_framework.authentication import TokenAuthentication
-    from rest_framework.authtoken.models import Token
-    from rest_framework.permissions import IsAuthenticated
-    from rest_framework.response import Response
-    from rest_framework.views import APIView
+    from tests.benchmarks import polls
 
-    from django_pollable.caching import CachePolicy
-    from tests.shop.models import Item, Tenant
-    from tests.shop.views import OpenItems
-
-    class Empty(APIView):
-        authentication_classes = (TokenAuthentication,)
-        permission_classes = (IsAuthenticated,)
-
-        def get(self, request: object, **kwargs: object) -> Response:
-            return Response({})
-
-    class Private(OpenItems):
-        authentication_classes = (TokenAuthentication,)
-        permission_classes = (IsAuthenticated,)
-        cache_policy = CachePolicy.private()
-        varies_by_user = True
-
-    Token.objects.create(user=User.objects.create_user("user"), key="token")
-    requests = RequestFactory(headers={"Authorization": "Token token"})
-    poll, empty = Private.as_view(), Empty.as_view()
-    tenant = Tenant.objects.create(name="t")
     times: dict[int, float] = {}
-    for size in (1_000, 100_000):
-        Item.objects.bulk_create(
-            (Item(tenant=tenant, name=str(n)) for n in range(size - Item.objects.count())), batch_size=5_000
-        )
+    for size in polls.SIZES:
+        polls.fill(size)
         _settle_all()
-        first = poll(requests.get("/", {"since": "now"}), tenants=str(tenant.pk))
-        query = {"since": first.data["next_since"]}
-        etag = {"HTTP_IF_NONE_MATCH": first["ETag"]}
-
-        def unchanged() -> None:
-            answer = poll(requests.get("/", query, **etag), tenants=str(tenant.pk))  # noqa: B023
-            assert answer.status_code == 304
-
+        unchanged, page, empty = polls.requests()
         times[size] = best(unchanged, repeat=200)
-    nothing = best(lambda: empty(requests.get("/")).render(), repeat=200)
-    page = best(lambda: poll(requests.get("/"), tenants=str(tenant.pk)).render(), repeat=5)
-    row("304 with a token, 10^3 rows / empty DRF view with a token", times[1_000], nothing, "<= 1.25")
-    row("304 on a feed of 10^5 rows / of 10^3", times[100_000], times[1_000], "<= 1.05")
-    row("page of 100 / 304", page, times[1_000], ">= 25")
+    nothing, rendered = best(empty, repeat=200), best(page, repeat=5)
+    smallest, *larger = polls.SIZES
+    row("304 with a token / empty DRF view with a token", times[smallest], nothing, "<= 1.25")
+    for size in larger:
+        row(f"304 on a feed of {size} rows / of {smallest}", times[size], times[smallest], "<= 1.05")
+    row("page of 100 rows of ten fields / 304", rendered, times[smallest], ">= 25")
+
+
+def measure_instructions() -> None:
+    """Compare the Python instructions of a 304 and an empty view, under callgrind."""
+    from tests.benchmarks import instructions
+
+    if not instructions.is_available():
+        print("no valgrind here: instructions are not counted")
+        return
+    print("millions of instructions of this process a request, on SQLite")
+    kinds = ("unchanged", "empty", "page", "open unchanged", "open page")
+    counts = dict(zip(kinds, ThreadPool(2).map(instructions.count, kinds), strict=True))
+    for name, this, against, target in (
+        ("304 / empty DRF view, both with a token", "unchanged", "empty", "<= 1.25"),
+        ("page of 100 rows of ten fields / 304, with a token", "page", "unchanged", ">= 25"),
+        ("page of 100 rows of ten fields / 304, public", "open page", "open unchanged", ">= 25"),
+    ):
+        ratio = counts[this] / counts[against]
+        print(f"{name:58} {counts[this] / 1e6:12.2f} {counts[against] / 1e6:12.2f} {ratio:8.2f}  {target}", flush=True)
+
+
+def measure_writers() -> None:
+    """Compare the throughput of many writers, who each have a connection, with and without the triggers."""
+    from django.db import connection
+
+    from tests.benchmarks import writers
+
+    if connection.vendor == "sqlite":
+        return
+    for scopes in (1, 2):
+        plain, plain_deadlocks = writers.throughput(scopes, is_tracked=False)
+        tracked, deadlocks = writers.throughput(scopes, is_tracked=True)
+        name = f"{writers.WRITERS} writers, {scopes} scope(s) a transaction: commits/s"
+        print(f"{name:58} {tracked:12.0f} {plain:12.0f} {tracked / plain:8.2f}  >= 0.7")
+        print(f"{'':58} deadlocks: {deadlocks}, without tracking {plain_deadlocks}", flush=True)
 
 
 def measure_settling() -> None:

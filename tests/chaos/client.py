@@ -82,10 +82,19 @@ class Client(threading.Thread):
 class NaiveClient(Client):
     """Asks for what has a higher id than the highest it has seen, as many an own solution does."""
 
+    def naive_query(self) -> dict[str, Any]:
+        return {"after": max((int(key) for key in self.rows), default=0)}
+
     def poll(self) -> bool:
-        newest = max((int(key) for key in self.rows), default=0)
-        status, _, body = self._get(f"{self.path}?{urlencode({'after': newest})}")
+        status, _, body = self._get(f"{self.path}?{urlencode(self.naive_query())}")
         self.answers[status] += 1
         if status == 200:
             self.rows |= {str(item["id"]): item for item in json.loads(body)}
         return False
+
+
+class DatedClient(NaiveClient):
+    """Asks for what was updated at or after the newest `updated_at` that it has seen."""
+
+    def naive_query(self) -> dict[str, Any]:
+        return {"updated_since": max((row["updated_at"] for row in self.rows.values()), default="2000-01-01T00:00Z")}

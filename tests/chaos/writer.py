@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.writer SEED`: write by every path until killed."""
+"""`python -m tests.chaos.writer SEED all|inserts`: write by every path, or only insert, until killed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ django.setup()
 
 from django.db import DatabaseError, connection, transaction  # noqa: E402
 from django.db.models import F  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
 from tests.shop.models import Item, Part  # noqa: E402
 
@@ -32,8 +33,8 @@ def some_key() -> int:
 
 
 def item(**values: Any) -> Item:
-    status = dice.choice(["open", "shut"])
-    return Item(tenant_id=dice.choice(TENANTS), name=str(dice.random()), status=status, **values)
+    values |= {"status": dice.choice(["open", "shut"]), "updated_at": timezone.now()}
+    return Item(tenant_id=dice.choice(TENANTS), name=str(dice.random()), **values)
 
 
 def save() -> None:
@@ -118,6 +119,8 @@ def transact() -> None:
 
 if __name__ == "__main__":
     dice.seed(int(sys.argv[1]))
+    if sys.argv[2] == "inserts":
+        PATHS[:] = [lambda: item().save()]
     while True:
         with suppress(RollBack, DatabaseError):  # deadlocks and conflicts are part of it
             transact()

@@ -27,12 +27,21 @@ class Item(PollableModel):
     status = models.CharField(max_length=10, default="new")
     count = models.IntegerField(default=0)
     data = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(null=True)
     author = models.ForeignKey(Author, on_delete=models.SET_NULL, null=True)
     labels = models.ManyToManyField(Label)
 
     class Pollable:
         scope = ("tenant",)
         follows = ("parts__notes", "labels", "author")
+
+
+if hasattr(models, "DB_CASCADE"):
+
+    class Ticket(PollableModel):
+        """Deleted by the database with its tenant (Django 6.1)."""
+
+        tenant = models.ForeignKey(Tenant, on_delete=models.DB_CASCADE)
 
 
 class Part(models.Model):

@@ -135,10 +135,12 @@ class ChaosItems(OpenItems):
 
 
 class NaiveItems(ListAPIView):
-    """How others do it: all rows with a higher id."""
+    """How others do it: all rows with a higher id, or updated since the newest that was seen."""
 
-    serializer_class = ItemSerializer
+    serializer_class = serializer_of(Item)
     authentication_classes = []
 
     def get_queryset(self) -> Any:
+        if "updated_since" in self.request.GET:
+            return Item.objects.filter(updated_at__gte=self.request.GET["updated_since"])
         return Item.objects.filter(pk__gt=int(self.request.GET["after"]))

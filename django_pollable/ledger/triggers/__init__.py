@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -17,6 +18,9 @@ from django_pollable.ledger.triggers import mysql, postgresql, sqlite
 from django_pollable.ledger.triggers.statements import SHARED, Trigger
 
 LOCK_ATTEMPTS = 10
+
+OURS = re.compile("pollable_[0-9a-f]{8}_[0-9a-f]{12}_[a-z]")
+"""The names of our triggers: others may begin like them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def expected(using: str) -> list[Trigger]:
 def compare(using: str) -> Difference:
     """Return what differs in the database `using`; reads only its catalogue."""
     connection = connections[using]
-    present: set[tuple[str, str]] = dialect(connection).installed(connection)
+    present = _installed(connection)
     wanted = {(trigger.name, trigger.table): trigger for trigger in expected(using)}
     missing = tuple(trigger for key, trigger in wanted.items() if key not in present)
     return Difference(missing, tuple(sorted(present - wanted.keys())))
@@ -90,7 +94,7 @@ def drop(using: str, feed_ids: Iterable[int] | None = None) -> None:
     connection = connections[using]
     write = dialect(connection)
     chosen = None if feed_ids is None else set(feed_ids)
-    for name, table in sorted(write.installed(connection)):
+    for name, table in sorted(_installed(connection, is_disabled_too=True)):
         if chosen is None or _feed_id(name) in chosen:
             _execute(connection, write.drop(name, table, connection))
 
@@ -129,20 +133,29 @@ def _is_complete(feed: FeedOptions, tables: set[str], connection: BaseDatabaseWr
         )
 
 
+def _installed(connection: BaseDatabaseWrapper, *, is_disabled_too: bool = False) -> set[tuple[str, str]]:
+    found = dialect(connection).installed(connection, is_disabled_too=is_disabled_too)
+    return {(name, table) for name, table in found if OURS.fullmatch(name)}
+
+
 def _feed_id(name: str) -> int:
     return int(name.split("_")[1], 16)
 
 
 def _execute(connection: BaseDatabaseWrapper, statements: Iterable[str]) -> None:
     """Run the statements in one transaction that waits for writers only briefly, again if need be."""
-    limit = dialect(connection).LOCK_TIMEOUT
+    write = dialect(connection)
     for attempt in range(LOCK_ATTEMPTS):
         try:
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                for statement in (*limit, *statements):
+                for statement in (*write.LOCK_TIMEOUT, *statements):
                     cursor.execute(statement)
         except OperationalError:
             if attempt == LOCK_ATTEMPTS - 1 or connection.in_atomic_block:
                 raise
         else:
             return
+        finally:
+            if write.LOCK_TIMEOUT_BACK and not connection.needs_rollback:
+                with connection.cursor() as cursor:
+                    cursor.execute(write.LOCK_TIMEOUT_BACK)

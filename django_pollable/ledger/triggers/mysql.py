@@ -11,7 +11,8 @@ from django_pollable.ledger.options import FeedOptions, Watch
 from django_pollable.ledger.tables import PendingChange
 from django_pollable.ledger.triggers.statements import Trigger, text_sql, trigger
 
-LOCK_TIMEOUT = ("SET SESSION lock_wait_timeout = 5",)
+LOCK_TIMEOUT = ("SET @pollable_wait = @@SESSION.lock_wait_timeout", "SET SESSION lock_wait_timeout = 5")
+LOCK_TIMEOUT_BACK = "SET SESSION lock_wait_timeout = @pollable_wait"
 
 _PLAIN = ("Auto", "Integer", "Date", "Time", "Boolean", "Float", "UUID", "Duration", "ForeignKey", "OneToOne")
 
@@ -55,8 +56,8 @@ def watched(feed: FeedOptions, watch: Watch, connection: BaseDatabaseWrapper) ->
     return [_trigger(feed, watch.table, event, watch.path, body, connection) for event, body in bodies.items()]
 
 
-def installed(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
-    """Return the names and tables of our triggers."""
+def installed(connection: BaseDatabaseWrapper, *, is_disabled_too: bool = False) -> set[tuple[str, str]]:
+    """Return the names and tables of our triggers: none can be disabled."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT trigger_name, event_object_table FROM information_schema.triggers"

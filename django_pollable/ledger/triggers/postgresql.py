@@ -12,6 +12,7 @@ from django_pollable.ledger.tables import PendingChange
 from django_pollable.ledger.triggers.statements import Trigger, text_sql, trigger
 
 LOCK_TIMEOUT = ("SET LOCAL lock_timeout = '2s'",)
+LOCK_TIMEOUT_BACK = ""
 
 OLD, NEW = "pollable_old", "pollable_new"
 """Aliases that no column is likely to have: a column would hide the row of that name."""
@@ -78,13 +79,15 @@ def watched(feed: FeedOptions, watch: Watch, connection: BaseDatabaseWrapper) ->
     return _triggers(feed, watch.table, watch.path, notes, connection)
 
 
-def installed(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
-    """Return the names and tables of our triggers that are in force."""
+def installed(connection: BaseDatabaseWrapper, *, is_disabled_too: bool = False) -> set[tuple[str, str]]:
+    """Return the names and tables of our triggers that are in force, or of all."""
+    states = "DORA" if is_disabled_too else "OA"
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-            " WHERE NOT t.tgisinternal AND t.tgname LIKE 'pollable\\_%%' AND t.tgenabled IN ('O', 'A')"
-            " AND pg_table_is_visible(c.oid)"
+            " WHERE NOT t.tgisinternal AND t.tgname LIKE 'pollable\\_%%' AND t.tgenabled = ANY(%s::\"char\"[])"
+            " AND pg_table_is_visible(c.oid)",
+            [list(states)],
         )
         return set(cursor.fetchall())
 

@@ -21,6 +21,7 @@ from django_pollable.ledger.state import AHEAD_SECONDS, CLOCK
 from django_pollable.ledger.triggers.statements import SHARED, Trigger, text_sql, trigger
 
 LOCK_TIMEOUT = ()
+LOCK_TIMEOUT_BACK = ""
 
 VIEW = "pollable_note"
 
@@ -68,7 +69,7 @@ def own(feed: FeedOptions, connection: BaseDatabaseWrapper) -> list[Trigger]:
 
     def note(row: str, removed: int, condition: str = "1") -> str:
         scope, key = _text(feed.scope, row, connection), _text(feed.key, row, connection)
-        return f"INSERT INTO {VIEW} SELECT {feed.id}, '{feed.name}', {scope}, {key}, {removed} WHERE {condition}"
+        return f"INSERT INTO {VIEW} SELECT {feed.id}, {_name(feed)}, {scope}, {key}, {removed} WHERE {condition}"
 
     left = _differ(feed.key.fields + feed.scope.fields, connection)
     changed = _differ(tuple(feed.model._meta.local_concrete_fields), connection)
@@ -90,7 +91,7 @@ def watched(feed: FeedOptions, watch: Watch, connection: BaseDatabaseWrapper) ->
         shown = _objects(feed, watch.via, f"{row}.{column}", connection)
         names = ", ".join(f"{table}.{connection.ops.quote_name(str(field.column))}" for field in feed.key.fields)
         return (
-            f"INSERT INTO {VIEW} SELECT {feed.id}, '{feed.name}', {scope}, {key}, 0 FROM {table}"
+            f"INSERT INTO {VIEW} SELECT {feed.id}, {_name(feed)}, {scope}, {key}, 0 FROM {table}"
             f" WHERE ({names}) IN ({shown}) AND {condition}"
         )
 
@@ -102,8 +103,8 @@ def watched(feed: FeedOptions, watch: Watch, connection: BaseDatabaseWrapper) ->
     return [_trigger(feed, watch.table, event, watch.path, body, connection) for event, body in bodies.items()]
 
 
-def installed(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
-    """Return the names and tables of our triggers."""
+def installed(connection: BaseDatabaseWrapper, *, is_disabled_too: bool = False) -> set[tuple[str, str]]:
+    """Return the names and tables of our triggers: none can be disabled."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'pollable\\_%%' ESCAPE '\\'"
@@ -126,6 +127,11 @@ def _trigger(
         return (f"CREATE TRIGGER {quote(name)} AFTER {event}{on} BEGIN {body}; END",)
 
     return trigger(feed.id, table, event, path, create)
+
+
+def _name(feed: FeedOptions) -> str:
+    quoted = feed.name.replace("'", "''")
+    return f"'{quoted}'"
 
 
 def _objects(feed: FeedOptions, via: str, value: str, connection: BaseDatabaseWrapper) -> str:

@@ -135,6 +135,7 @@ class Migration(migrations.Migration):
                 ("status", models.CharField(default="new", max_length=10)),
                 ("count", models.IntegerField(default=0)),
                 ("data", models.JSONField(default=dict)),
+                ("updated_at", models.DateTimeField(null=True)),
                 (
                     "author",
                     models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, to="shop.author"),

@@ -1,0 +1,549 @@
+"""Triggers: which a database has, gets and loses, and what a gap means for clients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import OperationalError, connection, connections, migrations, models, transaction
+from django.db.backends.dummy.base import DatabaseWrapper as NoDatabase
+from django.db.models.signals import pre_migrate
+from django.test.utils import CaptureQueriesContext, isolate_apps
+
+from django_pollable.ledger import history, triggers
+from django_pollable.ledger.options import Declaration, FeedOptions, feed_of, feeds, watches
+from django_pollable.ledger.sequencer import poll_state, settle
+from django_pollable.ledger.tables import Change, Feed, PendingChange, Scope
+from django_pollable.ledger.triggers import LOCK_ATTEMPTS, sqlite
+from django_pollable.models import PollableModel
+from django_pollable.signals import feed_reset
+from tests.factories import AuthorFactory, ItemFactory, LabelFactory, LogFactory
+from tests.shop.models import Author, Capital, Country, Item, Log, Price
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+only_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL can do that")
+
+
+def execute(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def epoch(model: type[models.Model]) -> str:
+    return str(Feed.objects.get(pk=feed_of(model).id).epoch)
+
+
+def head(model: type[models.Model]) -> int:
+    while settle(feed_of(model), using="default"):
+        pass
+    return poll_state(feed_of(model), None, using="default").head
+
+
+def of(model: type[models.Model]) -> list[triggers.Trigger]:
+    """Return the triggers that the feed of `model` should have."""
+    return [trigger for trigger in triggers.expected("default") if trigger.feed_id == feed_of(model).id]
+
+
+def installed_of(model: type[models.Model]) -> int:
+    """Return how many triggers the feed of `model` has."""
+    missing = triggers.compare("default").missing
+    return sum(trigger not in missing for trigger in of(model))
+
+
+def drop_by_hand(trigger: triggers.Trigger) -> None:
+    execute(*triggers.dialect(connection).drop(trigger.name, trigger.table, connection))
+
+
+@pytest.fixture(autouse=True)
+def _settled(_reinstalled: None) -> None:
+    """Take the notes of the truncation with which the test before this ended."""
+    for feed in feeds():
+        while feed.is_on("default") and settle(feed, using="default"):
+            pass
+
+
+@pytest.fixture
+def resets(_settled: None) -> Iterator[list[Any]]:
+    """The models whose feeds began a new history."""
+    found: list[Any] = []
+
+    def note(sender: Any, **kwargs: Any) -> None:
+        found.append(sender)
+
+    feed_reset.connect(note)
+    yield found
+    feed_reset.disconnect(note)
+
+
+def test_migrate_installs_what_the_models_say() -> None:
+    assert not triggers.compare("default")
+    assert {trigger.feed_id for trigger in triggers.expected("default")} >= {feed_of(Item).id, feed_of(Log).id}
+
+
+def test_install_changes_nothing_where_nothing_differs() -> None:
+    before = epoch(Item)
+
+    assert not triggers.install("default")
+    assert epoch(Item) == before
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_dropped_trigger_is_missed_and_put_back_with_a_new_epoch(place: int, resets: list[Any]) -> None:
+    trigger, before, other = of(Item)[place], epoch(Item), epoch(Log)
+    drop_by_hand(trigger)
+
+    assert triggers.compare("default") == triggers.Difference((trigger,), ())
+    assert triggers.install("default").missing == (trigger,)
+
+    assert not triggers.compare("default")
+    assert epoch(Item) != before
+    assert (epoch(Log), resets) == (other, [Item])
+
+
+def test_a_dropped_trigger_of_a_followed_table_begins_a_new_epoch_too() -> None:
+    trigger = next(trigger for trigger in of(Item) if trigger.table == "shop_author")
+    before = epoch(Item)
+    drop_by_hand(trigger)
+
+    triggers.install("default")
+
+    assert epoch(Item) != before
+
+
+def test_a_trigger_of_an_older_text_is_replaced_with_a_new_epoch() -> None:
+    trigger, before = of(Log)[0], epoch(Log)
+    old = f"pollable_{feed_of(Log).id:08x}_{'0' * 12}_i"
+    drop_by_hand(trigger)
+    execute(*(statement.replace(trigger.name, old) for statement in trigger.create))
+
+    assert triggers.compare("default") == triggers.Difference((trigger,), ((old, "shop_log"),))
+    triggers.install("default")
+
+    assert not triggers.compare("default")
+    assert epoch(Log) != before
+
+
+def test_a_trigger_too_many_is_dropped_with_a_new_epoch() -> None:
+    trigger, before = of(Log)[0], epoch(Log)
+    stale = f"pollable_{feed_of(Log).id:08x}_{'f' * 12}_i"
+    execute(*(statement.replace(trigger.name, stale) for statement in trigger.create))
+
+    assert triggers.install("default") == triggers.Difference((), ((stale, "shop_log"),))
+    assert epoch(Log) != before
+
+
+@only_postgresql
+@pytest.mark.parametrize("state", ["DISABLE", "ENABLE REPLICA"])
+def test_a_disabled_trigger_is_missed_and_put_back_in_force(state: str) -> None:
+    trigger, before = of(Log)[0], epoch(Log)
+    execute(f'ALTER TABLE shop_log {state} TRIGGER "{trigger.name}"')
+
+    assert triggers.install("default").missing == (trigger,)
+
+    start = head(Log)
+    LogFactory()
+    assert head(Log) == start + 1
+    assert epoch(Log) != before
+
+
+@only_postgresql
+def test_a_trigger_that_fires_always_is_in_force() -> None:
+    execute(f'ALTER TABLE shop_log ENABLE ALWAYS TRIGGER "{of(Log)[0].name}"')
+
+    assert not triggers.compare("default")
+
+
+@only_postgresql
+def test_drop_takes_disabled_triggers_too() -> None:
+    execute(f'ALTER TABLE shop_log DISABLE TRIGGER "{of(Log)[0].name}"')
+
+    triggers.drop("default", [feed_of(Log).id])
+    execute("ALTER TABLE shop_log ENABLE TRIGGER ALL")
+
+    assert installed_of(Log) == 0
+
+
+def test_a_trigger_of_others_with_our_prefix_is_left_alone() -> None:
+    trigger, before = of(Log)[0], epoch(Log)
+    theirs = "pollable_audit_log"
+    execute(*(statement.replace(trigger.name, theirs) for statement in trigger.create))
+
+    try:
+        triggers.install("default")
+        assert not triggers.compare("default")
+        assert epoch(Log) == before
+    finally:
+        execute(*triggers.dialect(connection).drop(theirs, "shop_log", connection))
+
+
+@isolate_apps("tests.shop")
+def test_a_feed_can_have_a_quote_in_its_name() -> None:
+    feed = FeedOptions(Log, "the shop's log", Declaration())
+
+    with transaction.atomic():
+        execute(*(part for each in triggers.dialect(connection).own(feed, connection) for part in each.create))
+
+    triggers.drop("default", [feed.id])
+
+
+def test_drop_takes_the_triggers_of_the_feeds_that_it_is_told() -> None:
+    triggers.drop("default", [feed_of(Log).id])
+
+    assert {trigger.feed_id for trigger in triggers.compare("default").missing} == {feed_of(Log).id}
+    start, before = head(Item), head(Log)
+    LogFactory()
+    ItemFactory()
+    assert (head(Log), head(Item)) == (before, start + 1)
+
+
+def test_drop_takes_all_triggers_and_what_belongs_to_them() -> None:
+    triggers.drop("default")
+
+    assert len(triggers.compare("default").missing) == len(triggers.expected("default"))
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(r"SELECT proname FROM pg_proc WHERE proname LIKE 'pollable\_%'")
+            assert cursor.fetchall() == []
+
+
+def test_a_write_during_a_gap_is_told_by_the_new_epoch() -> None:
+    LogFactory()
+    before, start = epoch(Log), head(Log)
+    triggers.drop("default", [feed_of(Log).id])
+    Log.objects.update(text="unseen")
+
+    assert (epoch(Log), head(Log)) == (before, start)
+    triggers.install("default")
+
+    assert epoch(Log) != before
+
+
+def test_a_feed_without_a_history_begins_one_without_a_reset(resets: list[Any]) -> None:
+    triggers.drop("default", [feed_of(Log).id])
+    Feed.objects.filter(pk=feed_of(Log).id).delete()
+
+    triggers.install("default")
+
+    assert Feed.objects.filter(pk=feed_of(Log).id, sequence=0).exists()
+    assert resets == []
+
+
+def test_the_history_of_an_earlier_feed_of_that_name_is_forgotten() -> None:
+    LogFactory()
+    head(Log)
+    Feed.objects.filter(pk=feed_of(Log).id).delete()
+
+    history.begin(feed_of(Log), "default")
+    history.begin(feed_of(Log), "default")
+
+    assert not Change.objects.filter(feed_id=feed_of(Log).id).exists()
+    assert not Scope.objects.filter(feed_id=feed_of(Log).id).exists()
+
+
+def test_a_name_tells_the_feed_and_the_text_of_a_trigger() -> None:
+    names = [trigger.name for trigger in triggers.expected("default")]
+
+    assert len(set(names)) == len(names)
+    assert all(len(name) < 64 for name in names)
+    assert all(trigger.name.startswith(f"pollable_{feed_of(Log).id:08x}_") for trigger in of(Log))
+
+
+def test_a_database_without_the_ledger_or_feeds_has_no_triggers() -> None:
+    call_command("migrate", "pollable", "zero", verbosity=0)
+    try:
+        assert triggers.expected("default") == []
+        assert not triggers.compare("default")
+        LogFactory()
+    finally:
+        call_command("migrate", "pollable", verbosity=0)
+
+    start = head(Log)
+    LogFactory()
+    assert head(Log) == start + 1
+    assert not triggers.compare("default")
+
+
+def test_a_feed_whose_tables_are_not_complete_has_no_triggers_yet() -> None:
+    execute("ALTER TABLE shop_price RENAME TO shop_elsewhere")
+    try:
+        assert of(Price) == []
+        assert of(Log)
+    finally:
+        execute("ALTER TABLE shop_elsewhere RENAME TO shop_price")
+
+    assert of(Price)
+
+
+def test_a_feed_whose_columns_are_not_complete_has_no_triggers_yet() -> None:
+    triggers.drop("default")
+    execute("ALTER TABLE shop_note RENAME COLUMN text TO words")
+    try:
+        assert of(Item) == []
+        assert of(Log)
+    finally:
+        execute("ALTER TABLE shop_note RENAME COLUMN words TO text")
+
+    assert of(Item)
+
+
+@only_postgresql
+def test_a_renamed_table_keeps_its_triggers() -> None:
+    before = [trigger.name for trigger in of(Log)]
+
+    execute("ALTER TABLE shop_log RENAME TO shop_journal")
+    try:
+        with isolate_apps("tests.shop"):
+
+            class Journal(PollableModel):
+                text = models.CharField(max_length=50)
+
+                class Meta:
+                    app_label = "shop"
+                    db_table = "shop_journal"
+
+        feed = FeedOptions(Journal, "shop.log", Declaration())
+        assert [trigger.name for trigger in triggers.postgresql.own(feed, connection)] == before
+    finally:
+        execute("ALTER TABLE shop_journal RENAME TO shop_log")
+
+
+def test_another_database_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="no triggers for"):
+        triggers.dialect(NoDatabase({}))
+
+
+class Refusal:
+    """A database that is locked for the first `times` statements that create a trigger."""
+
+    def __init__(self, times: int) -> None:
+        self.left, self.seen = times, 0
+
+    def __call__(self, execute: Any, sql: str, *arguments: Any) -> Any:
+        if "CREATE TRIGGER" in sql:
+            self.seen += 1
+            if self.left:
+                self.left -= 1
+                raise OperationalError("canceling statement due to lock timeout")
+        return execute(sql, *arguments)
+
+
+def test_a_locked_table_is_tried_again() -> None:
+    drop_by_hand(of(Log)[0])
+    refusal = Refusal(LOCK_ATTEMPTS - 1)
+
+    with connections["default"].execute_wrapper(refusal):
+        triggers.install("default")
+
+    assert refusal.seen == LOCK_ATTEMPTS
+    assert not triggers.compare("default")
+
+
+def test_a_table_that_stays_locked_is_an_error() -> None:
+    drop_by_hand(of(Log)[0])
+    refusal = Refusal(99)
+
+    with connections["default"].execute_wrapper(refusal), pytest.raises(OperationalError, match="lock timeout"):
+        triggers.install("default")
+
+    assert refusal.seen == LOCK_ATTEMPTS
+
+
+def test_inside_a_transaction_a_locked_table_is_an_error_at_once() -> None:
+    drop_by_hand(of(Log)[0])
+    refusal = Refusal(99)
+
+    with pytest.raises(OperationalError), transaction.atomic(), connections["default"].execute_wrapper(refusal):
+        triggers.install("default")
+
+    assert refusal.seen == 1
+
+
+def test_the_lock_timeout_of_the_session_is_what_it_was_before_the_installation() -> None:
+    """A migration after it waits for writers as long as it would without us."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no limit for one kind of lock")
+    setting = "lock_timeout" if connection.vendor == "postgresql" else "SESSION VARIABLES LIKE 'lock_wait_timeout'"
+    drop_by_hand(of(Log)[0])
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {setting}")
+        before = cursor.fetchone()
+
+        triggers.install("default")
+
+        cursor.execute(f"SHOW {setting}")
+        assert cursor.fetchone() == before
+
+
+@only_postgresql
+def test_a_writer_with_another_role_and_search_path_is_seen() -> None:
+    role, start = f"writer_{os.getpid()}", head(Log)
+
+    with transaction.atomic():
+        execute(
+            f"CREATE ROLE {role}",
+            "CREATE SCHEMA elsewhere",
+            "CREATE TABLE elsewhere.pollable_pendingchange (LIKE public.pollable_pendingchange)",
+            f"GRANT USAGE ON SCHEMA public, elsewhere TO {role}",
+            f"GRANT INSERT ON public.shop_log, elsewhere.pollable_pendingchange TO {role}",
+            f"SET LOCAL ROLE {role}",
+            "SET LOCAL search_path = elsewhere",
+            "INSERT INTO public.shop_log (id, text) VALUES (901, 'a')",
+            "RESET ROLE",
+            "SET LOCAL search_path = public",
+        )
+        assert head(Log) == start + 1
+        transaction.set_rollback(True)
+
+
+@only_postgresql
+def test_a_writer_without_rights_to_the_ledger_cannot_write_to_it() -> None:
+    role = f"writer_{os.getpid()}"
+
+    with transaction.atomic():
+        execute(f"CREATE ROLE {role}", f"SET LOCAL ROLE {role}")
+        with pytest.raises(Exception, match="permission denied"), transaction.atomic():
+            PendingChange.objects.create(feed_id=feed_of(Log).id)
+        transaction.set_rollback(True)
+
+
+@only_postgresql
+@pytest.mark.parametrize("table", ["shop_item", "shop_part", "shop_item_labels"])
+def test_a_truncated_table_begins_a_new_epoch(table: str, resets: list[Any]) -> None:
+    ItemFactory(labels=[LabelFactory()])
+    head(Item)
+    before, other = epoch(Item), epoch(Log)
+
+    execute(f"TRUNCATE {table} CASCADE")
+    head(Item)
+
+    assert epoch(Item) != before
+    assert (epoch(Log), resets) == (other, [Item])
+
+
+@only_postgresql
+def test_a_truncation_in_a_batch_with_writes_loses_none_of_them() -> None:
+    LogFactory()
+    start = head(Log)
+
+    execute("TRUNCATE shop_log")
+    LogFactory.create_batch(2)
+
+    assert head(Log) == start + 2
+
+
+def test_a_statement_that_writes_many_rows_notes_each_of_them() -> None:
+    start = head(Log)
+
+    Log.objects.bulk_create(LogFactory.build_batch(25))
+
+    assert head(Log) == start + 25
+
+
+def test_an_update_of_nothing_writes_nothing() -> None:
+    LogFactory()
+    start = head(Log)
+
+    Log.objects.filter(pk=0).update(text="b")
+    Log.objects.filter(pk=0).delete()
+
+    assert head(Log) == start
+
+
+@pytest.mark.parametrize("model", [Item, Capital])
+def test_a_table_that_a_feed_follows_is_watched(model: type[models.Model]) -> None:
+    tables = {trigger.table for trigger in of(model)}
+
+    assert tables == {model._meta.db_table, *(watch.table for watch in watches(feed_of(model)))}
+
+
+@isolate_apps("tests.shop")
+def test_a_look_up_that_needs_parameters_cannot_stand_in_a_trigger() -> None:
+    class Hidden(models.Manager[Any]):
+        def get_queryset(self) -> Any:
+            return super().get_queryset().filter(text="shown")
+
+    class Line(PollableModel):
+        text = models.CharField(max_length=9)
+        author = models.ForeignKey(Author, on_delete=models.CASCADE, related_name="+")
+        hidden = Hidden()
+
+        class Meta:
+            app_label = "shop"
+            base_manager_name = "hidden"
+
+    feed = FeedOptions(Line, "line", Declaration(follows=("author",)))
+    with pytest.raises(ValueError, match="author__id of line cannot stand in a trigger"):
+        sqlite.watched(feed, watches(feed)[0], connection)
+
+
+def plan(app: str, *operations: Any, backwards: bool = False) -> list[Any]:
+    migration = migrations.Migration("0002_test", app)
+    migration.operations = list(operations)
+    return [(migration, backwards)]
+
+
+def before_migrating(steps: list[Any]) -> None:
+    pre_migrate.send(apps.get_app_config("pollable"), plan=steps, using="default", verbosity=0)
+
+
+REMOVAL = migrations.RemoveField("log", "text")
+ADDITION = migrations.AddField("log", "size", models.IntegerField(null=True))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        plan("shop", REMOVAL),
+        plan("shop", migrations.DeleteModel("Log")),
+        plan("shop", migrations.RenameField("log", "text", "words")),
+        plan("shop", migrations.RenameField("log", "text", "words"), backwards=True),
+        plan("shop", ADDITION, backwards=True),
+        plan("shop", migrations.CreateModel("Log", []), backwards=True),
+    ],
+)
+def test_a_migration_that_removes_columns_first_drops_the_triggers_that_name_them(steps: list[Any]) -> None:
+    before_migrating(steps)
+
+    assert installed_of(Log) == 0
+    assert (installed_of(Country) == 0) == (connection.vendor == "sqlite")
+
+
+@pytest.mark.parametrize("steps", [plan("shop", ADDITION), plan("shop", REMOVAL, backwards=True)])
+def test_a_migration_that_only_adds_leaves_the_triggers_but_on_sqlite(steps: list[Any]) -> None:
+    before_migrating(steps)
+
+    assert installed_of(Log) == (0 if connection.vendor == "sqlite" else len(of(Log)))
+
+
+def test_a_migration_of_a_followed_table_drops_the_triggers_of_the_feed_that_follows() -> None:
+    before_migrating(plan("shop", migrations.RemoveField("note", "text")))
+
+    assert installed_of(Item) == 0
+
+
+def test_no_migration_leaves_the_triggers() -> None:
+    before_migrating([])
+
+    assert not triggers.compare("default")
+
+
+def test_a_migration_of_the_ledger_backwards_drops_all_triggers() -> None:
+    before_migrating(plan("pollable", backwards=True))
+
+    assert len(triggers.compare("default").missing) == len(triggers.expected("default"))
+
+
+def test_comparing_reads_only_the_catalogue() -> None:
+    AuthorFactory()
+
+    with CaptureQueriesContext(connection) as queries:
+        triggers.compare("default")
+
+    assert not [query for query in queries if query["sql"].split()[0] in ("INSERT", "UPDATE", "DELETE", "CREATE")]
