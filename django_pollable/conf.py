@@ -42,6 +42,41 @@ class PollableSettings:
         """What problem types begin with (default `urn:pollable:problem:`)."""
         return self._get("PROBLEM_BASE_URI", "urn:pollable:problem:")
 
+    @property
+    def cache_alias(self) -> str:
+        """The cache that the processes share (default "default")."""
+        return self._get("CACHE_ALIAS", "default")
+
+    @property
+    def retry_after_spread_seconds(self) -> float:
+        """How far apart refused clients come back (seconds, default the poll interval)."""
+        return self._get("RETRY_AFTER_SPREAD_SECONDS", self.poll_interval_seconds)
+
+    @property
+    def first_sync_slots(self) -> int | None:
+        """How many first syncs one process serves at a time (default None: any number)."""
+        return self._get("FIRST_SYNC_SLOTS", None)
+
+    @property
+    def ratelimit_fail_open(self) -> bool:
+        """Whether requests pass where the cache that counts them is down (default True)."""
+        return self._get("RATELIMIT_FAIL_OPEN", True)
+
+    @property
+    def ratelimit_headers(self) -> str | None:
+        """How answers tell quotas: `RateLimit` (default), `X-RateLimit`, or None."""
+        return self._get("RATELIMIT_HEADERS", "RateLimit")
+
+    @property
+    def num_proxies(self) -> int:
+        """How many trusted proxies add to `X-Forwarded-For` (default 0: the header counts for nothing)."""
+        return self._get("NUM_PROXIES", 0)
+
+    @property
+    def ipv6_prefix_length(self) -> int:
+        """How much of an IPv6 address names one client (bits, default 64)."""
+        return self._get("IPV6_PREFIX_LENGTH", 64)
+
     def _get(self, name: str, default: T) -> T:
         value: T = getattr(settings, f"POLLABLE_{name}", default)
         return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -25,7 +25,7 @@ class PollError(Exception):
         self.detail = detail
 
     @property
-    def members(self) -> dict[str, str]:
+    def members(self) -> dict[str, Any]:
         """Further members of the problem."""
         return {}
 
@@ -67,16 +67,57 @@ class CursorExpired(PollError):
         return {"reason": self.reason}
 
 
-class NotYetAvailable(PollError):
+class TryLater(PollError):
+    """An answer that comes later: `retry_after` whole seconds from now, jitter included."""
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.retry_after)}
+
+
+class QuotaExceeded(TryLater):
+    """
+    A client has used up a quota.
+
+    `policies` are the names of those that it violates, `fields` the header fields that tell its quotas.
+    """
+
+    status = 429
+    code = "quota-exceeded"
+    title = "Quota exceeded"
+
+    def __init__(self, detail: str, *, retry_after: int, policies: tuple[str, ...], fields: dict[str, str]) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.policies = policies
+        self.fields = fields
+
+    @property
+    def members(self) -> dict[str, Any]:
+        return {"violated-policies": list(self.policies)}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return super().headers | self.fields
+
+
+class ReducedCapacity(TryLater):
+    """The server is overloaded, paused, or without its database."""
+
+    status = 503
+    code = "temporary-reduced-capacity"
+    title = "Temporary reduced capacity"
+
+
+class NotYetAvailable(TryLater):
     """The cursor is ahead of the replica that was asked, but not of the primary."""
 
     status = 503
     code = "not-yet-available"
     title = "Not yet available"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": "1"}
 
 
 class PreconditionFailed(PollError):

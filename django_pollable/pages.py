@@ -94,6 +94,11 @@ class Position:
     until: int | None = None
     last_key: str | None = None
 
+    @property
+    def is_first_sync(self) -> bool:
+        """Return whether rows are read from the table itself."""
+        return self.key is not None
+
     def is_at(self, state: FeedState) -> bool:
         """Return whether nothing can follow."""
         return self.key is None and self.sequence >= state.head

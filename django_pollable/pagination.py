@@ -37,7 +37,7 @@ class FeedPagination(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         raise TypeError(f"{type(self).__name__} pages a feed: use it in a view with PollableListMixin.")
 
-    def parse(self, request: HttpRequest, binding: Binding, variant: tuple[Any, ...], rows_key: Any) -> Query:
+    def parse(self, request: HttpRequest, binding: Binding, rows_key: Any) -> Query:
         """
         Return what `request` asks.
 
@@ -45,7 +45,7 @@ class FeedPagination(BasePagination):
             InvalidParameter, InvalidCursor: it makes no sense.
             CursorExpired: the cursor is of another scope, filter or representation.
         """
-        return Query(binding, self.get_limit(request), self._since(request, binding), None, variant)
+        return Query(binding, self.get_limit(request), self._since(request, binding))
 
     def get_limit(self, request: HttpRequest) -> int:
         """Return the number of items and removals of a page (rows)."""
@@ -140,17 +140,17 @@ class AfterIdPagination(FeedPagination):
     after_query_param = "after_id"
     own_parameters = ("limit", "since", "after_id")
 
-    def parse(self, request: HttpRequest, binding: Binding, variant: tuple[Any, ...], rows_key: Any) -> Query:
+    def parse(self, request: HttpRequest, binding: Binding, rows_key: Any) -> Query:
         sent = request.GET.get(self.after_query_param)
         since = self._since(request, binding)
         limit = self.get_limit(request)
         if sent is None or since is not None:
-            return Query(binding, limit, since, None, variant)
+            return Query(binding, limit, since)
         try:
             key = rows_key(sent)
         except (ValidationError, ValueError, TypeError, OverflowError):
             raise InvalidParameter(f"`{self.after_query_param}` is no primary key.") from None
-        return Query(binding, limit, None, key, variant)
+        return Query(binding, limit, None, key)
 
     def position(self, query: Query, state: FeedState, log: ChangeLog) -> Position:
         if query.after is None:
@@ -229,7 +229,7 @@ def _check(cursor: Cursor, state: FeedState, log: ChangeLog) -> None:
         if primary != log.using:
             newest = poll_state(log.feed, log.scopes, using=primary)
             if cursor.epoch == newest.epoch and cursor.sequence <= newest.head:
-                raise NotYetAvailable("This replica has not got so far.")
+                raise NotYetAvailable("This replica has not got so far.", retry_after=1)
         raise CursorExpired("The feed's history has begun anew.", reason="epoch-changed")
     if cursor.sequence < state.horizon:
         raise CursorExpired("Changes after the cursor are gone.", reason="history-pruned")

@@ -5,27 +5,66 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from rest_framework.exceptions import APIException, ErrorDetail
+from django.http import JsonResponse
+from rest_framework.exceptions import APIException, ErrorDetail, Throttled
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_pollable.conf import conf
-from django_pollable.exceptions import PollError
+from django_pollable.exceptions import PollError, TryLater
+from django_pollable.pacing import retry_after
 
 MEDIA_TYPE = "application/problem+json"
 
 
+class ProblemRenderer(JSONRenderer):
+    """JSON that says that it is problem details."""
+
+    media_type = MEDIA_TYPE
+    format = "problem"
+
+
+class Refused(Throttled):
+    """A `TryLater` for views that are not pollable: REST framework's own handler answers it with problem details."""
+
+    def __init__(self, error: TryLater) -> None:
+        super().__init__(error.retry_after)
+        self.status_code = error.status
+        self.detail = body_of(error)
+
+
+def body_of(error: PollError) -> dict[str, Any]:
+    """Return the problem details of `error`."""
+    return _body(error.code, error.title, error.status, error.detail) | error.members
+
+
+def http_response(error: PollError) -> JsonResponse:
+    """Return the answer of a view of Django's own."""
+    headers = {**error.headers, "Cache-Control": "no-store"}
+    return JsonResponse(body_of(error), status=error.status, headers=headers, content_type=MEDIA_TYPE)
+
+
 def of_poll_error(error: PollError, *, restart: str) -> Response:
     """Return the answer that `error` means; `restart` is the URL of a first sync."""
-    body = _body(error.code, error.title, error.status, error.detail) | error.members
+    body = body_of(error)
     if error.status == HTTPStatus.GONE:
         body["restart"] = restart
     return Response(body, status=error.status, headers=error.headers, exception=True)
 
 
 def describe(response: Response, exc: Exception) -> None:
-    """Turn the body of DRF's answer to `exc` into problem details; what was in it stays under `errors`."""
+    """
+    Turn the body of DRF's answer to `exc` into problem details; what was in it stays under `errors`.
+
+    A throttle's `Retry-After` is spread, so that those who are refused together do not come back together.
+    """
+    if isinstance(exc, Refused):
+        return
+    if isinstance(exc, Throttled):
+        response.headers["Retry-After"] = str(
+            retry_after(getattr(exc, "wait", None) or 1, spread=conf.retry_after_spread_seconds)
+        )
     status = HTTPStatus(response.status_code)
     code = getattr(exc, "default_code", None) if isinstance(exc, APIException) else None
     detail = response.data.get("detail") if isinstance(response.data, dict) else None

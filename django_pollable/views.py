@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import connections
@@ -15,8 +18,9 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
+from rest_framework.views import set_rollback
 
-from django_pollable import problems
+from django_pollable import overload, problems
 from django_pollable.caching import CachePolicy
 from django_pollable.conditional import NotModified, Validators, weak_etag
 from django_pollable.conf import conf
@@ -24,6 +28,8 @@ from django_pollable.cursors import Binding, fingerprint, fingerprint_once
 from django_pollable.exceptions import PollError
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.sequencer import poll_state
+from django_pollable.ledger.state import FeedState
+from django_pollable.pacing import Circumstances
 from django_pollable.pages import Query, Rows
 from django_pollable.pagination import FeedPagination, SincePagination
 from django_pollable.representations import canonical_url, describe_serializer, request_filters
@@ -49,7 +55,8 @@ class PollableMixin(ScopedMixin):
         cache_policy: what `Cache-Control` says; `CachePolicy.private()` by default.
         varies_by_user: False where all users get the same bytes.
         representation_version: change it when the serializer's output changes its meaning.
-        poll_interval_seconds: the pace that `X-Poll-Interval` names; None for the setting.
+        poll_interval_seconds: the pace that `X-Poll-Interval` names; None for the setting. A function of
+            `Circumstances`, as an `AdaptiveInterval` is, is asked for each answer.
         discloses_removed: True where clients may learn the keys of rows that `get_queryset()`
             hides inside their scope; otherwise a row that it begins to hide stays with the client.
     """
@@ -57,12 +64,15 @@ class PollableMixin(ScopedMixin):
     cache_policy: ClassVar[CachePolicy] = CachePolicy.private()
     varies_by_user: ClassVar[bool] = True
     representation_version: ClassVar[str] = ""
-    poll_interval_seconds: ClassVar[float | None] = None
+    poll_interval_seconds: ClassVar[float | Callable[[Circumstances], float] | None] = None
     discloses_removed: ClassVar[bool | None] = None
 
-    def get_poll_interval_seconds(self) -> float:
+    def get_poll_interval_seconds(self, state: FeedState) -> float:
         """Return what `X-Poll-Interval` says (seconds)."""
-        return conf.poll_interval_seconds if self.poll_interval_seconds is None else self.poll_interval_seconds
+        interval = type(self).poll_interval_seconds
+        if callable(interval):
+            return interval(Circumstances(overload.polls.load, state.quiet_seconds))
+        return conf.poll_interval_seconds if interval is None else interval
 
     def get_representation(self) -> tuple[Any, ...]:
         """Return what shapes the items besides their rows: a change of it expires cursors."""
@@ -73,25 +83,25 @@ class PollableMixin(ScopedMixin):
             self.request.version,
         )
 
-    def get_variant(self) -> tuple[Any, ...]:
-        """Return what shapes the bytes of an answer besides its cursor: it is part of every tag."""
+    def get_variant(self, interval: float) -> tuple[Any, ...]:
+        """Return what shapes an answer besides its cursor: it is part of every tag, so that no cache freezes it."""
         renderer: BaseRenderer = self.request.accepted_renderer
         user = self.request.user if self.varies_by_user else None
         return (
             self.request._request.path,
             renderer.media_type,
-            self.get_poll_interval_seconds(),
+            interval,
             str(user.pk) if user is not None and user.is_authenticated else None,
         )
 
-    def answer(self, response: HttpResponseBase, validators: Validators) -> HttpResponseBase:
-        """Return `response`, a 200 or a 304, with the headers that both have."""
+    def answer(self, response: HttpResponseBase, validators: Validators, interval: float) -> HttpResponseBase:
+        """Return `response`, a 200 or a 304, with the headers that both have; `interval` in seconds."""
         validators.patch(response)
         self.cache_policy.patch(response)
         varies = self._vary()
         if varies:
             patch_vary_headers(response, varies)
-        response.headers["X-Poll-Interval"] = f"{self.get_poll_interval_seconds():g}"
+        response.headers["X-Poll-Interval"] = f"{interval:g}"
         response.headers["Accept-Ranges"] = "none"
         return response
 
@@ -108,7 +118,21 @@ class PollableMixin(ScopedMixin):
             varies.append("Authorization")
         return varies
 
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        overload.polls.begin()
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        finally:
+            overload.polls.end()
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        overload.refuse_if_paused()
+        super().initial(request, *args, **kwargs)
+
     def handle_exception(self, exc: Exception) -> Response:
+        if overload.is_outage(exc):
+            set_rollback()
+            exc = overload.outage(exc)
         if isinstance(exc, PollError):
             return problems.of_poll_error(exc, restart=canonical_url(self.request, without=("since", "after_id")))
         response = super().handle_exception(exc)
@@ -137,20 +161,24 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         query = self._query(request, paginator, using)
         log = ChangeLog(self.get_feed(), self.scope_names, using)
         state = poll_state(log.feed, log.scopes, using=using)
+        interval = self.get_poll_interval_seconds(state)
+        query = replace(query, variant=self.get_variant(interval))
         position = paginator.position(query, state, log)
         for validators in paginator.candidates(query, position, state, request):
             if validators.is_current(request):
-                return self.answer(NotModified(), validators)
-        page = paginator.page(query, position, state, self._rows(log))
-        response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
+                return self.answer(NotModified(), validators, interval)
+        with overload.first_sync_slot() if position.is_first_sync else nullcontext():
+            page = paginator.page(query, position, state, self._rows(log))
+            response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
         if page.has_more:
             since = page.next.encode()
             response.headers["Link"] = f'<{canonical_url(request, without=("after_id",), since=since)}>; rel="next"'
-        return self.answer(response, paginator.validators(query, position, page, state, request))
+        return self.answer(response, paginator.validators(query, position, page, state, request), interval)
 
     def _ordinary_list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         feed = self.get_feed()
         state = poll_state(feed, self.scope_names, using=self.get_database())
+        interval = self.get_poll_interval_seconds(state)
         tag = weak_etag(
             feed.id,
             state.epoch,
@@ -158,12 +186,12 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
             self.scope_names,
             sorted(request.GET.lists()),
             self.get_representation(),
-            self.get_variant(),
+            self.get_variant(interval),
         )
         validators = Validators(tag, state.last_modified)
         if validators.is_current(request):
-            return self.answer(NotModified(), validators)
-        return self.answer(super().list(request, *args, **kwargs), validators)
+            return self.answer(NotModified(), validators, interval)
+        return self.answer(super().list(request, *args, **kwargs), validators, interval)
 
     def _query(self, request: Request, paginator: FeedPagination, using: str) -> Query:
         feed = self.get_feed()
@@ -180,7 +208,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         def key(text: str) -> str:
             return feed.key.encode([feed.key.decode(text)], connections[using])
 
-        return paginator.parse(request._request, binding, self.get_variant(), key)
+        return paginator.parse(request._request, binding, key)
 
     def _rows(self, log: ChangeLog) -> Rows:
         visible = self.in_scope(self.get_queryset()).using(log.using)
@@ -193,19 +221,21 @@ class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
     """A single resource with a tag of its own: it changes when the row does, or what the row follows."""
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        validators = self._validators(self.get_object())
+        instance = self.get_object()
+        state = poll_state(self.get_feed(), None, using=self.get_database())
+        interval = self.get_poll_interval_seconds(state)
+        validators = self._validators(instance, state, interval)
         if validators.is_current(request):
-            return self.answer(NotModified(), validators)
+            return self.answer(NotModified(), validators, interval)
         instance = self.get_object()  # read after the tag: a newer row than its tag is safe, an older one is not
-        return self.answer(Response(self.get_serializer(instance).data), validators)
+        return self.answer(Response(self.get_serializer(instance).data), validators, interval)
 
-    def _validators(self, instance: Model) -> Validators:
+    def _validators(self, instance: Model, state: FeedState, interval: float) -> Validators:
         feed, using = self.get_feed(), self.get_database()
         key = feed.key.encode([getattr(instance, field.attname) for field in feed.key.fields], connections[using])
-        state = poll_state(feed, None, using=using)
         sequence = ChangeLog(feed, None, using).object_sequence(key)
         parts = (feed.id, state.epoch, key, sequence, sorted(request_filters(self.request)))
-        return Validators(weak_etag(parts, self.get_representation(), self.get_variant()))
+        return Validators(weak_etag(parts, self.get_representation(), self.get_variant(interval)))
 
 
 class PollableListAPIView(PollableListMixin, View):

@@ -18,7 +18,17 @@ MODULES = {
     "example": ("django", "rest_framework", "django_ratelimit", "django_filters", "dj_database_url"),
     "postgres": ("psycopg",),
     "mysql": ("MySQLdb",),
-    "test": ("pytest", "pytest_django", "pytest_randomly", "pytest_cov", "factory", "hypothesis", "corsheaders"),
+    "test": (
+        "pytest",
+        "pytest_django",
+        "pytest_randomly",
+        "pytest_cov",
+        "factory",
+        "hypothesis",
+        "corsheaders",
+        "gunicorn",
+        "redis",
+    ),
 }
 
 

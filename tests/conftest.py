@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from django_pollable import overload
 from django_pollable.ledger import sequencer, triggers
+from tests.services import Redis
 
 
 @pytest.fixture(autouse=True)
 def _fresh_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequencer, "_pace", sequencer.Pace())
+
+
+@pytest.fixture(autouse=True)
+def _fresh_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overload, "switch", overload.Switch())
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    server = Redis(tmp_path)
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -340,7 +340,8 @@ def test_a_throttled_request_gets_no_304(api: APIClient, url: str, monkeypatch: 
 
     answer = poll(api, url, etag)
 
-    assert (answer.status_code, answer["Retry-After"], answer["Cache-Control"]) == (429, "7", "no-store")
+    assert (answer.status_code, answer["Cache-Control"]) == (429, "no-store")
+    assert 7 <= int(answer["Retry-After"]) <= 12
 
 
 def test_a_304_has_the_headers_of_the_200(api: APIClient, url: str, tenant: Tenant) -> None:

@@ -42,6 +42,8 @@ class FeedState:
     horizon: int
     last_modified: int | None
     has_pending: bool
+    quiet_seconds: float
+    """Since the newest change, by the database's clock."""
 
 
 def read_state(
@@ -61,8 +63,9 @@ def read_state(
     if row is None:
         return None
     epoch, head, horizon, modified_at, now, has_pending = row
-    is_over = 0 < modified_at < now // 1000
-    return FeedState(epoch, head, horizon, modified_at if is_over else None, bool(has_pending))
+    quiet = max(0, now // 1000 - modified_at)
+    is_over = modified_at > 0 and quiet > 0
+    return FeedState(epoch, head, horizon, modified_at if is_over else None, bool(has_pending), quiet)
 
 
 def _statement(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +29,7 @@ from tests.shop.models import Item, Tenant  # noqa: E402
 from tests.shop.views import ChaosItems, NaiveItems  # noqa: E402
 
 LOST = 3
+LEAST_PAGES = 5
 PORTS = [random.randrange(20_000, 30_000) for _ in range(2)]
 KILL_SECONDS, PRUNE_SECONDS, QUIET_SECONDS = 1.5, 0.5, 4
 
@@ -81,6 +83,16 @@ def prepare() -> None:
     Item.objects.bulk_create(Item(tenant_id=1 + number % 3, status="open", updated_at=now) for number in range(60))
 
 
+def wait_for(port: int) -> None:
+    """Wait until a server answers at `port`."""
+    for _ in range(300):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"no server at port {port}")
+
+
 def naive_clients() -> list[Client]:
     return [
         NaiveClient("naive id", PORTS, "/naive/", {}, 0.005),
@@ -94,6 +106,8 @@ def disturb(writers: list[subprocess.Popen[bytes]], seconds: float, path: str) -
     next_kill = time.monotonic() + KILL_SECONDS
     while time.monotonic() < end:
         time.sleep(PRUNE_SECONDS)
+        if any(writer.poll() is not None for writer in writers):
+            raise RuntimeError("A writer has ended by itself.")
         try:
             prune(feed_of(Item), using="default")
         except DatabaseError as error:
@@ -109,7 +123,8 @@ def disturb(writers: list[subprocess.Popen[bytes]], seconds: float, path: str) -
 def main(seconds: float, *, is_naive: bool) -> int:
     prepare()
     servers = [start("server", port) for port in PORTS]
-    time.sleep(3)
+    for port in PORTS:
+        wait_for(port)
     path = "inserts" if is_naive else "all"  # losses of the naive clients come from the order of commits alone
     writers = [start("writer", random.randrange(10**9), path) for _ in range(2 if connection.vendor == "sqlite" else 5)]
     polling = naive_clients() if is_naive else clients()
@@ -129,6 +144,8 @@ def main(seconds: float, *, is_naive: bool) -> int:
         for thread in threads:
             thread.join()
         losses = [report(client) for client in polling]
+        if any(client.answers[200] < LEAST_PAGES for client in polling):
+            raise RuntimeError("A client has hardly seen a change: the run proves nothing.")
         return min(losses) if is_naive else sum(losses)
     finally:
         for process in servers + writers:

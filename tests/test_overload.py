@@ -1,0 +1,94 @@
+"""What a process counts of itself, and the operator's switch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.test import override_settings
+
+from django_pollable import overload
+from django_pollable.exceptions import ReducedCapacity
+from django_pollable.overload import LOOK_SECONDS, Switch, Traffic
+
+
+class Clock:
+    """A clock that a test moves on."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_load_is_the_average_of_the_last_seconds() -> None:
+    clock = Clock()
+    traffic = Traffic(clock)
+    traffic.begin()
+    clock.now += 100
+    busy = traffic.load
+    traffic.begin()
+    traffic.end()
+    traffic.end()
+    clock.now += 100
+
+    assert busy == pytest.approx(1, abs=0.01)
+    assert traffic.load == pytest.approx(0, abs=0.01)
+
+
+def test_no_more_than_the_most_are_under_way() -> None:
+    traffic = Traffic()
+
+    assert [traffic.begin(most=2) for _ in range(3)] == [True, True, False]
+    traffic.end()
+    assert traffic.begin(most=2)
+
+
+def test_a_pause_is_noticed_within_a_second_and_can_end_by_itself() -> None:
+    clock = Clock()
+    switch = Switch(clock)
+    assert not switch.is_paused
+
+    overload.pause(None)
+    clock.now += LOOK_SECONDS
+    assert switch.is_paused
+
+    overload.resume()
+    assert switch.is_paused
+    clock.now += LOOK_SECONDS
+    assert not switch.is_paused
+
+
+@override_settings(CACHES={"default": {"BACKEND": "tests.down.DownCache"}})
+def test_a_cache_that_is_down_pauses_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    assert not Switch().is_paused
+
+
+def test_the_slots_of_first_syncs_are_limited() -> None:
+    with override_settings(POLLABLE_FIRST_SYNC_SLOTS=1):
+        with overload.first_sync_slot(), pytest.raises(ReducedCapacity), overload.first_sync_slot():
+            pass
+        with overload.first_sync_slot():
+            pass
+
+
+@pytest.mark.parametrize(
+    ("error", "is_outage"),
+    [
+        (OperationalError("connection refused"), True),
+        (InterfaceError("connection already closed"), True),
+        (OperationalError("no such table: shop_item"), False),
+        (OperationalError(1054, "Unknown column 'x' in 'SELECT'"), False),
+        (ProgrammingError("syntax"), False),
+    ],
+)
+def test_an_outage_is_not_a_wrong_query(error: Any, is_outage: bool) -> None:
+    assert overload.is_outage(error) == is_outage
+
+
+@pytest.fixture(autouse=True)
+def _unpaused() -> Any:
+    yield
+    cache.clear()
