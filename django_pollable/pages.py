@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,24 +58,31 @@ class Rows:
 
     def by_keys(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the rows of `keys` that may be shown, in one query."""
-        found = self.shown.order_by().filter(pk__in=[self._pk(key) for key in keys])
+        found = self.shown.order_by().filter(pk__in=list(self._pks(keys).values()))
         return {self.key(row): row for row in found}
 
     def removals(self, keys: list[str]) -> list[str]:
         """Return those of `keys`, of rows that are not shown, that the client may be told are gone."""
         if keys and not self.discloses_removed:
-            pks = [self._pk(key) for key in keys]
+            pks = list(self._pks(keys).values())
             visible = self.visible.order_by().filter(pk__in=pks).values("pk")
             hidden = {self.key(row) for row in self.existing.filter(pk__in=pks).exclude(pk__in=visible)}
             keys = [key for key in keys if key not in hidden]
-        return [self._text(key) for key in keys]
+        values = self._pks(keys) if len(self.log.feed.key.fields) == 1 else {}
+        return [str(values.get(key, key)) for key in keys]
 
-    def _text(self, key: str) -> str:
-        return str(self._pk(key)) if len(self.log.feed.key.fields) == 1 else key
+    def _pks(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the primary keys that recorded `keys` stand for; none where the field's type has changed since."""
+        found = {}
+        for key in keys:
+            with suppress(ValidationError, ValueError):
+                found[key] = self.log.feed.key.decode(key)
+        return found
 
     def _pk(self, key: str) -> Any:
+        """Return the primary key that a client's `key` stands for."""
         try:
-            return self.log.feed.key.decode(key)
+            return self.log.feed.key.parse(key, connections[self.log.using])
         except (ValidationError, ValueError):
             raise InvalidCursor("The cursor is malformed.") from None
 

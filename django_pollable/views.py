@@ -206,7 +206,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         )
 
         def key(text: str) -> str:
-            return feed.key.encode([feed.key.decode(text)], connections[using])
+            return feed.key.encode([feed.key.parse(text, connections[using])], connections[using])
 
         return paginator.parse(request._request, binding, key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from django.db import connection
 from rest_framework.test import APIClient
 
 from tests.shop.models import Item, Tenant
@@ -79,4 +80,4 @@ def test_no_byte_of_a_cursor_can_be_changed(api: APIClient, url: str, django_ass
 def test_a_hostile_scope_of_text_is_only_a_scope(api: APIClient, db: None) -> None:
     for folder in ("", "~", ",", "~.", "a,b", "'; DROP TABLE shop_item; --", "%s", "\0"):
         answer = api.get("/documents/", {"owner": "1", "folder": folder})
-        assert answer.status_code == (404 if folder == "\0" else 200)
+        assert answer.status_code == (404 if folder == "\0" and connection.vendor == "postgresql" else 200)

@@ -129,7 +129,7 @@ def test_a_feed_without_a_scope_takes_only_the_empty_dict() -> None:
         {"owner": "x", "folder": ""},
         {"owner": 2**70, "folder": ""},
         {"owner": 1, "folder": "a" * 51},
-        {"owner": 1, "folder": "\0"},
+        {"owner": 1, "folder": "\ud800"},
     ],
 )
 def test_a_scope_that_no_row_can_have_is_refused(values: dict[str, Any]) -> None:

@@ -80,7 +80,7 @@ class KeyFields:
         Return the value of `text`; a tuple where there are several fields.
 
         Raises:
-            ValidationError: no object can have that key.
+            ValidationError: it is no text of such values.
         """
         if len(self.fields) == 1:
             return self._decode(self.fields[0], text)
@@ -88,6 +88,32 @@ class KeyFields:
         if len(parts) != len(self.fields):
             raise ValidationError("The key has another number of values.")
         return tuple(self._decode(field, part) for field, part in zip(self.fields, parts, strict=True))
+
+    def parse(self, text: str, connection: BaseDatabaseWrapper) -> Any:
+        """
+        Return the value of a `text` that a client sent, which `connection` can be asked for.
+
+        Raises:
+            ValidationError: no row can have that key.
+        """
+        value = self.decode(text)
+        self.check(value if len(self.fields) > 1 else (value,), connection)
+        return value
+
+    def check(self, values: Sequence[Any], connection: BaseDatabaseWrapper) -> None:
+        """
+        Check that columns of `connection` can hold `values`, whatever else the fields' validators say.
+
+        Raises:
+            ValidationError: a value is out of its column's range, or too long.
+        """
+        for field, value in zip(self.fields, values, strict=True):
+            own = own_field(field)
+            found = own.to_python(value)
+            if isinstance(found, str):
+                _check_text(found, own.max_length, connection)
+            elif isinstance(found, int):
+                _check_number(found, own.get_internal_type(), connection)
 
     def _width(self, field: Field) -> int:
         own = own_field(field)
@@ -99,8 +125,6 @@ class KeyFields:
             return NULL
         own = own_field(field)
         text = str(own.get_db_prep_value(own.to_python(value), connection))
-        if "\0" in text:
-            raise ValidationError("NUL is not allowed.")
         if self.escapes(field):
             for character, escaped in ESCAPES:
                 text = text.replace(character, escaped)
@@ -110,8 +134,21 @@ class KeyFields:
         own = own_field(field)
         if self.escapes(field):
             text = re.sub("~[~.]", lambda escaped: _PLAIN[escaped[0]], text)
-        if "\0" in text:
-            raise ValidationError("NUL is not allowed.")
-        value = own.to_python(text)
-        own.run_validators(value)
-        return value
+        return own.to_python(text)
+
+
+def _check_text(text: str, max_length: int | None, connection: BaseDatabaseWrapper) -> None:
+    if max_length is not None and len(text) > max_length:
+        raise ValidationError("The text is too long.")
+    if connection.vendor == "postgresql" and "\0" in text:
+        raise ValidationError("PostgreSQL has no text with NUL.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValidationError("The text has half a surrogate pair.") from None
+
+
+def _check_number(number: int, internal_type: str, connection: BaseDatabaseWrapper) -> None:
+    least, most = connection.ops.integer_field_range(internal_type)
+    if (least is not None and number < least) or (most is not None and number > most):
+        raise ValidationError("The number is out of range.")

@@ -13,7 +13,7 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import models, router
 
 from django_pollable.exceptions import NotTracked
-from django_pollable.ledger.keys import KeyFields, own_field
+from django_pollable.ledger.keys import KeyFields
 from django_pollable.ledger.tables import Feed
 
 Model = type[models.Model]
@@ -87,10 +87,9 @@ class FeedOptions:
             raise ImproperlyConfigured(
                 f"`get_scope()` must give {list(self.declaration.scope)} for {self.name}, not {list(values)}."
             )
-        for field in self.scope.fields:
-            if values[field.name] is not None:
-                own_field(field).run_validators(own_field(field).to_python(values[field.name]))
-        return self.scope.encode([values[name] for name in self.declaration.scope], connection)
+        named = [values[name] for name in self.declaration.scope]
+        self.scope.check(named, connection)
+        return self.scope.encode(named, connection)
 
     def is_on(self, using: str) -> bool:
         """Return whether the model and its ledger live in the database `using`."""
