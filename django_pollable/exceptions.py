@@ -113,11 +113,14 @@ class ReducedCapacity(TryLater):
 
 
 class NotYetAvailable(TryLater):
-    """The cursor is ahead of the replica that was asked, but not of the primary."""
+    """The replica that was asked has not got so far; the primary has."""
 
     status = 503
     code = "not-yet-available"
     title = "Not yet available"
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail, retry_after=retry_after)
 
 
 class PreconditionFailed(PollError):

@@ -12,12 +12,13 @@ from rest_framework.test import APIClient
 
 from django_pollable import overload
 from django_pollable.ledger import sequencer, triggers
+from django_pollable.ledger.pace import Pace
 from tests.services import Redis
 
 
 @pytest.fixture(autouse=True)
 def _fresh_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequencer, "_pace", sequencer.Pace())
+    monkeypatch.setattr(sequencer, "_pace", Pace())
 
 
 @pytest.fixture(autouse=True)

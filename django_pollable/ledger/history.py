@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from django_pollable.ledger.options import FeedOptions
+from django_pollable.ledger.state import next_modified_at, read_clock
 from django_pollable.ledger.tables import Change, Feed, Scope, new_epoch
 from django_pollable.signals import feed_reset
 
@@ -12,7 +13,8 @@ from django_pollable.signals import feed_reset
 def begin(feed: FeedOptions, using: str) -> None:
     """Create the row of `feed` and drop what an earlier one with its name has left. Idempotent."""
     with transaction.atomic(using=using):
-        _, is_new = Feed.objects.using(using).get_or_create(pk=feed.id, defaults={"name": feed.name})
+        values = {"name": feed.name, "pruned_before": read_clock(using)}
+        _, is_new = Feed.objects.using(using).get_or_create(pk=feed.id, defaults=values)
         if is_new:
             Change.objects.using(using).filter(feed_id=feed.id).delete()
             Scope.objects.using(using).filter(feed_id=feed.id).delete()
@@ -20,5 +22,11 @@ def begin(feed: FeedOptions, using: str) -> None:
 
 def renew(feed: FeedOptions, using: str) -> None:
     """Give `feed` a new epoch: every cursor of it expires, and clients do a first sync."""
-    Feed.objects.using(using).filter(pk=feed.id).update(epoch=new_epoch())
-    feed_reset.send(feed.model, using=using)
+    with transaction.atomic(using=using):
+        row = Feed.objects.using(using).filter(pk=feed.id)
+        row.update(epoch=new_epoch())  # the first statement is the lock
+        now = read_clock(using)
+        modified_at = next_modified_at(row.values_list("modified_at", flat=True).get(), now // 1000)
+        row.update(pruned_before=now + 1, modified_at=modified_at)
+        Scope.objects.using(using).filter(feed_id=feed.id).update(modified_at=modified_at)
+        transaction.on_commit(lambda: feed_reset.send(feed.model, using=using), using=using)

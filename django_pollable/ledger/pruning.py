@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
 from django_pollable.conf import conf
 from django_pollable.ledger.options import FeedOptions
-from django_pollable.ledger.state import CLOCK
+from django_pollable.ledger.state import read_clock
 from django_pollable.ledger.tables import Change, Feed, Scope
 
 BATCH = 1000
@@ -20,9 +20,7 @@ def prune(feed: FeedOptions, *, using: str) -> int:
 
     Works in batches; each locks the feed's row until its transaction ends.
     """
-    with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT {CLOCK[connections[using].vendor]}")
-        before = int(cursor.fetchone()[0]) - int(conf.retention_seconds * 1000)
+    before = read_clock(using) - int(conf.retention_seconds * 1000)
     total = 0
     while pruned := _prune_batch(feed, before, using):
         total += pruned

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from django.core.exceptions import FieldError, ValidationError
 from django.db import DatabaseError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import QuerySet
 
 from django_pollable.conf import conf
+from django_pollable.exceptions import NotYetAvailable
 from django_pollable.ledger import history
 from django_pollable.ledger.options import FeedOptions
-from django_pollable.ledger.state import CLOCK, FeedState, next_modified_at, read_state
-from django_pollable.ledger.tables import Feed, PendingChange, Scope, new_epoch
-from django_pollable.signals import changes_settled, feed_reset
+from django_pollable.ledger.pace import Pace
+from django_pollable.ledger.state import FeedState, next_modified_at, read_clock, read_state
+from django_pollable.ledger.tables import Feed, PendingChange
+from django_pollable.ledger.upserts import CHANGE, SCOPE, upsert
+from django_pollable.signals import changes_settled
 
 logger = logging.getLogger(__name__)
 
-SETTLES_PER_SECOND = 10.0
-SETTLE_BURST = 20.0
-FULL_LOOK_SECONDS = 1.0
 WHOLE_TABLE = "*"
+
+READ_ONLY = {
+    "postgresql": "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool",
+    "mysql": "SELECT @@global.read_only",
+}
 
 Mark = tuple[str, str, bool]
 """Scope, key, removed."""
@@ -38,58 +44,6 @@ class Note(NamedTuple):
     via: str
 
 
-class Table(NamedTuple):
-    """What an upsert has to know of a table."""
-
-    name: str
-    columns: tuple[str, ...]
-    unique: tuple[str, ...]
-    renewed: tuple[str, ...]
-
-
-CHANGE = Table(
-    "pollable_change",
-    ("feed_id", "key", "scope", "sequence", "first_sequence", "removed", "changed_at"),
-    ("feed_id", "key", "scope"),
-    ("sequence", "removed", "changed_at"),
-)
-SCOPE = Table(
-    "pollable_scope",
-    ("feed_id", "name", "sequence", "horizon", "horizon_key", "modified_at"),
-    ("feed_id", "name"),
-    ("sequence", "modified_at"),
-)
-
-
-class Pace:
-    """
-    How often the polls of this process may settle a feed: a burst, then `SETTLES_PER_SECOND`.
-
-    Thread-safe. What a poll does not settle the next one does.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tokens: dict[tuple[str, int], tuple[float, float]] = {}
-        self._looks: dict[tuple[str, int], float] = {}
-
-    def is_full_look_due(self, using: str, feed_id: int, now: float) -> bool:
-        """Return whether it is time to look at all pending changes, and count it as done."""
-        key = (using, feed_id)
-        if now - self._looks.get(key, float("-inf")) < FULL_LOOK_SECONDS:
-            return False
-        self._looks[key] = now
-        return True
-
-    def may_settle(self, using: str, feed_id: int, now: float) -> bool:
-        """Return whether the feed may be settled now, and count it as done."""
-        with self._lock:
-            tokens, since = self._tokens.get((using, feed_id), (SETTLE_BURST, now))
-            tokens = min(SETTLE_BURST, tokens + (now - since) * SETTLES_PER_SECOND)
-            self._tokens[(using, feed_id)] = (tokens - 1 if tokens >= 1 else tokens, now)
-            return tokens >= 1
-
-
 _pace = Pace()
 
 
@@ -97,94 +51,162 @@ def poll_state(feed: FeedOptions, scopes: tuple[str, ...] | None, *, using: str)
     """
     Settle what is pending and return the state: one query when nothing is.
 
-    Where another process is settling, or `using` is not the database that is written to, the state
-    is what it is: the change comes with a later poll.
+    Where another process is settling, or `using` cannot be written to, the state is what it is: the
+    change comes with a later poll.
+
+    Raises:
+        NotYetAvailable: a replica does not know the feed yet.
     """
-    is_full_look = _pace.is_full_look_due(using, feed.id, time.monotonic())
+    place = using, feed.id
+    is_full_look = _pace.is_full_look_due(place)
     state = read_state(feed, scopes, using=using, is_full_look=is_full_look)
     if state is None:
+        if not _may_write(feed, using):
+            raise NotYetAvailable("This replica does not have the feed yet.")
         history.begin(feed, using)
         return poll_state(feed, scopes, using=using)
-    if not state.has_pending or using != router.db_for_write(feed.model):
+    if not state.has_pending:
+        if is_full_look:
+            _pace.looked(place, is_complete=True)
         return state
-    if not connections[using].in_atomic_block and not _pace.may_settle(using, feed.id, time.monotonic()):
+    if not (_may_write(feed, using) and (is_full_look or _is_its_turn(place))):
         return state
+    taken = None
     try:
-        settle(feed, using=using, is_full_look=is_full_look)
+        taken = settle(feed, using=using, is_full_look=is_full_look)
     except DatabaseError:  # read-only, a deadlock, no rights: the feed can still be read as it stands
         logger.warning("%s could not be settled in '%s'", feed.name, using, exc_info=True)
+    if is_full_look:
+        _pace.looked(place, is_complete=taken is not None and taken < conf.settle_batch)
     return read_state(feed, scopes, using=using) or state
 
 
-def settle(feed: FeedOptions, *, using: str, is_full_look: bool = True) -> int:
+def settle(feed: FeedOptions, *, using: str, is_full_look: bool = True) -> int | None:
     """
     Number one batch of committed changes and return how many notes it took.
 
-    Locks the feed's row until the transaction ends; returns 0 at once where it is locked. On SQLite
-    the triggers have done it already.
+    Locks the feed's row until the transaction ends; returns None at once where it is locked, or where
+    the transaction has begun before the newest numbers were given. On SQLite the triggers have done it
+    already.
     """
     connection = connections[using]
     if connection.vendor == "sqlite":
         return 0
+    has_begun = connection.in_atomic_block
     with transaction.atomic(using=using):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 # A number that was served must survive a crash, whatever the writers risk.
                 cursor.execute("SET LOCAL synchronous_commit = on")
         row = Feed.objects.using(using).select_for_update(skip_locked=True).filter(pk=feed.id).first()
-        if row is None:
-            return 0
+        if row is None or (has_begun and _sees_the_past(row, connection)):
+            return None
         above = 0 if is_full_look else row.settled_to
         pending = PendingChange.objects.using(using).filter(feed_id=feed.id, id__gt=above).order_by("id")
-        notes = [
-            Note(*values) for values in pending.values_list("id", "scope", "key", "removed", "via")[: conf.settle_batch]
-        ]
+        columns = pending.values_list("id", "scope", "key", "removed", "via")
+        notes = [Note(*values) for values in columns[: conf.settle_batch]]
         if not notes:
             return 0
-        is_reset = any(note.via == WHOLE_TABLE for note in notes)
-        if is_reset:
-            row.epoch = new_epoch()
-        _number(row, _marks(feed, notes, using), using)
+        own, related, is_whole = _read(feed, notes, using)
+        _number(row, _marks(feed, own, related, using), using)
         _forget([note.id for note in notes], using)
         row.settled_to = max(row.settled_to, notes[-1].id)
-        row.save(using=using, update_fields=["epoch", "sequence", "settled_to", "modified_at"])
-    changes_settled.send(feed.model, using=using, count=len(notes))
-    if is_reset:
-        feed_reset.send(feed.model, using=using)
+        row.save(using=using, update_fields=["sequence", "settled_to", "modified_at"])
+        if is_whole:
+            history.renew(feed, using)
+        transaction.on_commit(lambda: changes_settled.send(feed.model, using=using, count=len(notes)), using=using)
     return len(notes)
 
 
-def _marks(feed: FeedOptions, notes: Iterable[Note], using: str) -> Iterator[Mark]:
-    """Yield each changed object once a scope, in the order of the newest notes."""
+def settle_all(feed: FeedOptions, *, using: str) -> int:
+    """Number what is pending now, in batches, and return how many notes it took; later ones are left."""
+    total = 0
+    while taken := settle(feed, using=using):
+        total += taken
+        if taken < conf.settle_batch:
+            break
+    return total
+
+
+def _may_write(feed: FeedOptions, using: str) -> bool:
+    """Return whether polls of `using` settle there: an alias that is only read may be a replica."""
+    if using == router.db_for_write(feed.model):
+        return True
+    return feed.is_on(using) and not _pace.is_read_only(using, lambda: _is_read_only(connections[using]))
+
+
+def _is_read_only(connection: BaseDatabaseWrapper) -> bool:
+    if connection.vendor not in READ_ONLY:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(READ_ONLY[connection.vendor])
+        return bool(cursor.fetchone()[0])
+
+
+def _is_its_turn(place: tuple[str, int]) -> bool:
+    return connections[place[0]].in_atomic_block or _pace.may_settle(place)
+
+
+def _sees_the_past(row: Feed, connection: BaseDatabaseWrapper) -> bool:
+    """
+    Return whether the transaction reads an older state than that of the locked `row`.
+
+    MySQL locks the newest row and reads as of the transaction's begin; PostgreSQL would have refused
+    the lock. Numbers given there would be served with older rows.
+    """
+    if connection.vendor != "mysql":
+        return False
+    seen = Feed.objects.using(connection.alias).filter(pk=row.pk).values_list("epoch", "sequence").first()
+    return seen != (row.epoch, row.sequence)
+
+
+def _read(
+    feed: FeedOptions, notes: Iterable[Note], using: str
+) -> tuple[dict[tuple[str, str], bool], list[QuerySet[Any, Any]], bool]:
+    """
+    Return the objects that `notes` name, by scope and key; those that show the rows that others name;
+    and whether any object may have changed: a whole table has, or a note is of models that are gone.
+    """
     own: dict[tuple[str, str], bool] = {}
-    related: dict[str, dict[str, None]] = {}
+    keys: dict[str, dict[str, None]] = {}
+    is_whole = False
     for note in notes:
         if note.via == "":
             own.pop((note.scope, note.key), None)
             own[note.scope, note.key] = note.removed
-        elif note.via != WHOLE_TABLE:
-            related.setdefault(note.via, {})[note.key] = None
+        elif note.via == WHOLE_TABLE:
+            is_whole = True
+        else:
+            keys.setdefault(note.via, {})[note.key] = None
+    related: list[QuerySet[Any, Any]] = []
+    for via, named in keys.items():
+        try:
+            related.append(QuerySet(feed.model, using=using).filter(**{f"{via}__in": list(named)}))
+        except (FieldError, ValidationError, ValueError, TypeError):
+            logger.exception("%s has notes that it does not understand: it begins a new epoch", feed.name)
+            is_whole = True
+    return own, related, is_whole
+
+
+def _marks(
+    feed: FeedOptions, own: dict[tuple[str, str], bool], related: Iterable[QuerySet[Any, Any]], using: str
+) -> Iterator[Mark]:
+    """Yield each changed object once a scope, in the order of the newest notes."""
     yield from ((scope, key, removed) for (scope, key), removed in own.items())
-    for via, keys in related.items():
-        for scope, key in _objects(feed, via, list(keys), using):
-            if (scope, key) not in own:
-                own[scope, key] = False
-                yield scope, key, False
-
-
-def _objects(feed: FeedOptions, via: str, keys: list[str], using: str) -> Iterator[tuple[str, str]]:
-    """Yield the scopes and keys of the objects that the look-up `via` finds: where they are now."""
     connection = connections[using]
     names = [*feed.declaration.scope, *(field.name for field in feed.key.fields)]
     width = len(feed.declaration.scope)
-    objects = feed.model._base_manager.using(using).filter(**{f"{via}__in": keys}).order_by()
-    for values in objects.values_list(*names).distinct().iterator(chunk_size=conf.settle_batch):
-        yield feed.scope.encode(values[:width], connection), feed.key.encode(values[width:], connection)
+    for objects in related:
+        for values in objects.order_by().values_list(*names).distinct().iterator(chunk_size=conf.settle_batch):
+            place = feed.scope.encode(values[:width], connection), feed.key.encode(values[width:], connection)
+            if place not in own:
+                own[place] = False
+                yield (*place, False)
 
 
 def _number(row: Feed, marks: Iterable[Mark], using: str) -> None:
     """Give each mark the feed's next sequence, a batch of rows at a time."""
-    now = _clock(using)
+    now = read_clock(using)
     heads: dict[str, int] = {}
     rows: list[tuple[Any, ...]] = []
     for scope, key, removed in marks:
@@ -192,44 +214,11 @@ def _number(row: Feed, marks: Iterable[Mark], using: str) -> None:
         heads[scope] = row.sequence
         rows.append((row.id, key, scope, row.sequence, row.sequence, removed, now))
         if len(rows) == conf.settle_batch:
-            _upsert(CHANGE, rows, using)
+            upsert(CHANGE, rows, using)
             rows = []
-    _upsert(CHANGE, rows, using)
+    upsert(CHANGE, rows, using)
     row.modified_at = next_modified_at(row.modified_at, now // 1000)
-    _advance(row.id, heads, now // 1000, using)
-
-
-def _advance(feed_id: int, heads: dict[str, int], now: int, using: str) -> None:
-    known = Scope.objects.using(using).filter(feed_id=feed_id, name__in=list(heads))
-    previous = dict(known.values_list("name", "modified_at"))
-    rows = [(feed_id, name, head, 0, "", next_modified_at(previous.get(name, 0), now)) for name, head in heads.items()]
-    _upsert(SCOPE, rows, using)
-
-
-def _upsert(table: Table, rows: list[tuple[Any, ...]], using: str) -> None:
-    """Insert rows, or renew what is there: in one statement, without a model instance a row."""
-    if not rows:
-        return
-    connection = connections[using]
-    quote = connection.ops.quote_name
-    columns = ", ".join(map(quote, table.columns))
-    # Numbers stand in the statement itself: drivers take their time over thousands of parameters.
-    values = ", ".join(
-        f"({', '.join('%s' if isinstance(value, str) else str(value) for value in row)})" for row in rows
-    )
-    if connection.vendor == "mysql":
-        renewal = "ON DUPLICATE KEY UPDATE " + ", ".join(
-            f"{quote(name)} = VALUES({quote(name)})" for name in table.renewed
-        )
-    else:
-        renewal = f"ON CONFLICT ({', '.join(map(quote, table.unique))}) DO UPDATE SET " + ", ".join(
-            f"{quote(name)} = excluded.{quote(name)}" for name in table.renewed
-        )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {quote(table.name)} ({columns}) VALUES {values} {renewal}",
-            [value for row in rows for value in row if isinstance(value, str)],
-        )
+    upsert(SCOPE, [(row.id, name, head, 0, "", row.modified_at) for name, head in heads.items()], using)
 
 
 def _forget(ids: list[int], using: str) -> None:
@@ -244,10 +233,3 @@ def _forget(ids: list[int], using: str) -> None:
             f"DELETE p FROM ({listed}) d STRAIGHT_JOIN pollable_pendingchange p ON p.id = d.id",
             ids,
         )
-
-
-def _clock(using: str) -> int:
-    connection = connections[using]
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {CLOCK[connection.vendor]}")
-        return int(cursor.fetchone()[0])

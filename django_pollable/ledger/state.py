@@ -10,7 +10,7 @@ from django_pollable.ledger.options import FeedOptions
 
 CLOCK = {
     "postgresql": "(extract(epoch from clock_timestamp()) * 1000)::bigint",
-    "mysql": "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)",
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000",
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
 }
 """SQL for the database's own clock: Unix milliseconds."""
@@ -25,8 +25,21 @@ later one commits late; while it is ahead, no client is told it, and it need not
 
 
 def next_modified_at(previous: int, now: int) -> int:
-    """Return the Unix second of a batch of changes that got its numbers at `now`."""
-    return previous if previous > now + AHEAD_SECONDS else max(now, previous + 1)
+    """
+    Return the Unix second of a batch of changes that got its numbers at `now`.
+
+    It runs ahead by more than `AHEAD_SECONDS` only where the clock was set back: then what the date says
+    has been told before, and must move on.
+    """
+    return previous if previous == now + AHEAD_SECONDS + 1 else max(now, previous + 1)
+
+
+def read_clock(using: str) -> int:
+    """Return the time by the clock of the database `using` (Unix milliseconds)."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {CLOCK[connection.vendor]}")
+        return int(cursor.fetchone()[0])
 
 
 @dataclass(frozen=True, slots=True)

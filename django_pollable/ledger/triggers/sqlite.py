@@ -26,21 +26,22 @@ LOCK_TIMEOUT_BACK = ""
 VIEW = "pollable_note"
 
 _MODIFIED = (
-    f"modified_at = CASE WHEN modified_at > excluded.modified_at + {AHEAD_SECONDS} THEN modified_at"
+    f"modified_at = CASE WHEN modified_at = excluded.modified_at + {AHEAD_SECONDS + 1} THEN modified_at"
     " ELSE max(excluded.modified_at, modified_at + 1) END"
 )
 _NUMBER = f"""
     INSERT INTO pollable_feed (id, name, epoch, sequence, horizon, settled_to, modified_at, pruned_before)
-    VALUES (NEW.feed_id, NEW.name, lower(hex(randomblob(6))), 1, 0, 0, {CLOCK["sqlite"]} / 1000, 0)
+    VALUES (NEW.feed_id, NEW.name, lower(hex(randomblob(6))), 1, 0, 0, {CLOCK["sqlite"]} / 1000, {CLOCK["sqlite"]})
     ON CONFLICT (id) DO UPDATE SET sequence = sequence + 1, {_MODIFIED};
     INSERT INTO pollable_change (feed_id, "key", scope, sequence, first_sequence, removed, changed_at)
     SELECT id, NEW."key", NEW.scope, sequence, sequence, NEW.removed, {CLOCK["sqlite"]}
     FROM pollable_feed WHERE id = NEW.feed_id
     ON CONFLICT (feed_id, "key", scope) DO UPDATE SET
+    first_sequence = CASE WHEN removed THEN excluded.first_sequence ELSE first_sequence END,
     sequence = excluded.sequence, removed = excluded.removed, changed_at = excluded.changed_at;
     INSERT INTO pollable_scope (feed_id, name, sequence, horizon, horizon_key, modified_at)
-    SELECT id, NEW.scope, sequence, 0, '', {CLOCK["sqlite"]} / 1000 FROM pollable_feed WHERE id = NEW.feed_id
-    ON CONFLICT (feed_id, name) DO UPDATE SET sequence = excluded.sequence, {_MODIFIED};
+    SELECT id, NEW.scope, sequence, 0, '', modified_at FROM pollable_feed WHERE id = NEW.feed_id
+    ON CONFLICT (feed_id, name) DO UPDATE SET sequence = excluded.sequence, modified_at = excluded.modified_at;
 """
 _FORGET = """
     DELETE FROM pollable_change WHERE feed_id = OLD.id;

@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django_pollable.ledger import history
 from django_pollable.ledger.options import FeedOptions, feeds
 from django_pollable.ledger.pruning import prune
-from django_pollable.ledger.sequencer import settle
+from django_pollable.ledger.sequencer import settle_all
 from django_pollable.ledger.tables import Change, Feed, PendingChange
 from django_pollable.ledger.triggers import compare, expected, install
 
@@ -74,19 +74,17 @@ class Command(BaseCommand):
 
     def _settle(self, using: str, *, forever: bool = False, **options: Any) -> None:
         while True:
-            count = sum(settle(feed, using=using) for feed in self._feeds(using))
+            count = sum(settle_all(feed, using=using) for feed in self._feeds(using))
             if not forever:
-                if count == 0:
-                    return
                 self.stdout.write(f"{count} settled.")
-            elif count == 0:
+                return
+            if count == 0:
                 connections[using].close_if_unusable_or_obsolete()
                 time.sleep(IDLE_SECONDS)
 
     def _prune(self, using: str, **options: Any) -> None:
         for feed in self._feeds(using):
-            while settle(feed, using=using):
-                pass
+            settle_all(feed, using=using)
             self.stdout.write(f"{feed.name}: {prune(feed, using=using)} pruned")
 
     def _epoch(self, using: str, *, feed: str, **options: Any) -> None:
