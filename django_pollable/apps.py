@@ -8,12 +8,7 @@ from django.apps import AppConfig
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
-from django.db.migrations.operations import AddField, CreateModel, DeleteModel, RemoveField, RenameField
 from django.db.models.signals import post_migrate, pre_migrate
-
-REMOVALS = (DeleteModel, RemoveField, RenameField)
-REVERSED = (CreateModel, AddField, RenameField)
-"""What removes columns when it is undone."""
 
 
 class PollableConfig(AppConfig):
@@ -31,48 +26,35 @@ class PollableConfig(AppConfig):
 
 
 def _fire_delete_triggers_of_replaced_rows(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """SQLite's REPLACE fires no delete trigger for a row that it removes by another unique key."""
+    """
+    SQLite's REPLACE fires no delete trigger for a row that it removes by another unique key, unless told to.
+
+    A project's own triggers might then fire themselves without end: with any of those it stays as it is.
+    """
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
-            cursor.execute("PRAGMA recursive_triggers = ON")
+            cursor.execute("SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name NOT GLOB 'pollable_*' LIMIT 1")
+            if cursor.fetchone() is None:
+                cursor.execute("PRAGMA recursive_triggers = ON")
 
 
-def _drop_triggers_in_the_way(plan: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+def _drop_triggers_in_the_way(plan: Any, apps: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
     """
     Drop the triggers that a migration would break or be broken by.
 
     SQLite refuses to remake a table that any trigger names; elsewhere a trigger that names a column
     which is gone makes every write fail. The feeds concerned get a new epoch by `install`.
     """
-    from django_pollable.ledger.options import feeds, watches
     from django_pollable.ledger.triggers import drop
+    from django_pollable.ledger.triggers.plans import tables_in_the_way
 
     if not plan:
         return
-    if connections[using].vendor == "sqlite":
+    is_ledger_undone = any(is_undone and migration.app_label == PollableConfig.label for migration, is_undone in plan)
+    if is_ledger_undone or connections[using].vendor == "sqlite":
         drop(using)
-        return
-    if any(backwards and migration.app_label == PollableConfig.label for migration, backwards in plan):
-        drop(using)
-        return
-    changed = {
-        (migration.app_label, str(getattr(operation, "model_name", None) or operation.name).lower())
-        for migration, backwards in plan
-        for operation in migration.operations
-        if isinstance(operation, REVERSED if backwards else REMOVALS)
-    }
-    if not changed:
-        return
-    tables = {f"{app}_{model}" for app, model in changed}
-    drop(
-        using,
-        [
-            feed.id
-            for feed in feeds()
-            if tables & {feed.model._meta.db_table, *(watch.table for watch in watches(feed))}
-            or (feed.model._meta.app_label, feed.model._meta.model_name) in changed
-        ],
-    )
+    elif tables := tables_in_the_way(plan, apps):
+        drop(using, tables)
 
 
 def _install_triggers(using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:

@@ -14,9 +14,11 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from django_pollable.conf import conf
 from django_pollable.exceptions import NotTracked
-from django_pollable.ledger.options import FeedOptions, feed_of, feeds, watches
-from django_pollable.ledger.tables import KEY_LENGTH, SCOPE_LENGTH
+from django_pollable.ledger.keys import KeyFields
+from django_pollable.ledger.options import FeedOptions, feed_of, feeds
+from django_pollable.ledger.tables import KEY_LENGTH, SCOPE_LENGTH, VIA_LENGTH
 from django_pollable.ledger.triggers import compare
+from django_pollable.ledger.watches import watches
 from django_pollable.pagination import FeedPagination
 from django_pollable.views import PollableListMixin, PollableMixin
 
@@ -71,20 +73,26 @@ def _check_feed(feed: FeedOptions) -> Iterator[CheckMessage]:
                 f"scope field '{name}' is a column of a parent's table: a deletion would not know its scope.",
                 "Let the child declare `class Pollable: scope = (...)` of its own fields, or ().",
             )
+    yield from _check_keys(feed, feed.key, KEY_LENGTH, "primary key")
+    if set(feed.declaration.scope) <= own:
+        yield from _check_keys(feed, feed.scope, SCOPE_LENGTH, "scope")
     try:
-        watches(feed)
+        followed = watches(feed)
     except FieldDoesNotExist as error:
         yield _model(feed, "E012", f"`follows`: {error}", "Name foreign keys, many-to-many or reverse relations.")
-    if not set(feed.declaration.scope) <= own:
         return
-    for keys, limit, what in ((feed.key, KEY_LENGTH, "primary key"), (feed.scope, SCOPE_LENGTH, "scope")):
-        if keys.unsupported:
-            hint = "Use integer, character or UUID fields, or foreign keys to them."
-            yield _model(feed, "E013", f"the {what} has fields without a stable text: {keys.unsupported}.", hint)
-        elif keys.max_length > limit:
-            yield _model(
-                feed, "E014", f"the {what} can be longer than {limit} characters.", "Shorten its `max_length`."
-            )
+    for watch in followed:
+        yield from _check_keys(feed, watch.keys, KEY_LENGTH, f"key of '{watch.path}'")
+        if len(watch.via) > VIA_LENGTH:
+            yield _model(feed, "E012", f"`follows`: '{watch.path}' is too long.", "Follow fewer relations.")
+
+
+def _check_keys(feed: FeedOptions, keys: KeyFields, limit: int, what: str) -> Iterator[CheckMessage]:
+    if keys.unsupported:
+        hint = "Use integer, character or UUID fields, or foreign keys to them."
+        yield _model(feed, "E013", f"the {what} has fields without a stable text: {keys.unsupported}.", hint)
+    elif keys.max_length > limit:
+        yield _model(feed, "E014", f"the {what} can be longer than {limit} characters.", "Shorten its `max_length`.")
 
 
 @register(Tags.urls)
@@ -145,14 +153,13 @@ def check_triggers(app_configs: Any, databases: Iterable[str] | None = None, **k
             difference = compare(using)
         except DatabaseError:
             continue  # no connection, or no tables yet: `migrate` says so
-        if difference:
-            tables = sorted(
-                {trigger.table for trigger in difference.missing} | {table for _, table in difference.stale}
-            )
+        wrong = {trigger.table for trigger in difference.missing} | {table for _, table in difference.stale}
+        wrong |= {*difference.waiting, *difference.untrusted}
+        if wrong:
             found.append(
                 Advice(
-                    f"Triggers are missing or different in database '{using}' on: {', '.join(tables)}.",
-                    hint="Run `manage.py migrate` or `manage.py pollable install`.",
+                    f"Database '{using}' may not see every write to: {', '.join(sorted(wrong))}.",
+                    hint="Run `manage.py migrate` and `manage.py pollable check`.",
                     id="pollable.W030",
                 )
             )

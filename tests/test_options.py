@@ -11,7 +11,8 @@ from django.db import connection, models
 from django.test.utils import isolate_apps
 
 from django_pollable.exceptions import NotTracked
-from django_pollable.ledger.options import Declaration, FeedOptions, feed_of, feeds, watches
+from django_pollable.ledger.options import Declaration, FeedOptions, feed_of, feeds
+from django_pollable.ledger.watches import watches
 from django_pollable.models import PollableModel
 from tests.shop.models import (
     ArchivedItem,
@@ -30,7 +31,7 @@ from tests.shop.models import (
 def following(model: type[models.Model], *follows: str) -> list[tuple[str, str, str, bool]]:
     """Return the tables that a feed with `follows` watches: table, column, look-up, whether rows count."""
     feed = FeedOptions(model, "x", Declaration(follows=follows))
-    return [(watch.table, watch.column, watch.via, watch.is_linked) for watch in watches(feed)]
+    return [(watch.table, watch.column, watch.via, watch.notes_inserts) for watch in watches(feed)]
 
 
 def test_a_feed_is_named_as_its_model_or_as_it_says() -> None:
@@ -178,7 +179,7 @@ def test_a_many_to_many_relation_is_watched_from_either_side() -> None:
 
 
 def test_the_tables_of_parents_are_watched_without_being_named() -> None:
-    assert following(Capital) == [("shop_country", "code", "pk", False)]
+    assert following(Capital) == [("shop_country", "code", "code", False)]
     assert following(Country) == []
 
 

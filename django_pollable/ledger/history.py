@@ -9,19 +9,39 @@ from django_pollable.ledger.state import next_modified_at, read_clock
 from django_pollable.ledger.tables import Change, Feed, Scope, new_epoch
 from django_pollable.signals import feed_reset
 
+UNTRUSTED = ""
+"""The epoch of a feed while changes may go unseen: its clients resync when that is over."""
 
-def begin(feed: FeedOptions, using: str) -> None:
+
+def begin(feed: FeedOptions, using: str, *, epoch: str | None = None) -> None:
     """Create the row of `feed` and drop what an earlier one with its name has left. Idempotent."""
     with transaction.atomic(using=using):
-        values = {"name": feed.name, "pruned_before": read_clock(using)}
+        values = {
+            "name": feed.name,
+            "pruned_before": read_clock(using),
+            "epoch": new_epoch() if epoch is None else epoch,
+        }
         _, is_new = Feed.objects.using(using).get_or_create(pk=feed.id, defaults=values)
         if is_new:
             Change.objects.using(using).filter(feed_id=feed.id).delete()
             Scope.objects.using(using).filter(feed_id=feed.id).delete()
 
 
-def renew(feed: FeedOptions, using: str) -> None:
-    """Give `feed` a new epoch: every cursor of it expires, and clients do a first sync."""
+def distrust(feed: FeedOptions, using: str) -> bool:
+    """Know that changes may go unseen until `renew`, even if this process ends; return whether there was a history."""
+    known = Feed.objects.using(using).filter(pk=feed.id).update(epoch=UNTRUSTED)
+    if not known:
+        begin(feed, using, epoch=UNTRUSTED)
+    return bool(known)
+
+
+def untrusted(using: str) -> set[int]:
+    """Return the ids of the feeds that wait for `renew`."""
+    return set(Feed.objects.using(using).filter(epoch=UNTRUSTED).values_list("pk", flat=True))
+
+
+def renew(feed: FeedOptions, using: str, *, is_first: bool = False) -> None:
+    """Give `feed` a new epoch: every cursor of it expires, and clients do a first sync; nobody is told of the first."""
     with transaction.atomic(using=using):
         row = Feed.objects.using(using).filter(pk=feed.id)
         row.update(epoch=new_epoch())  # the first statement is the lock
@@ -29,4 +49,5 @@ def renew(feed: FeedOptions, using: str) -> None:
         modified_at = next_modified_at(row.values_list("modified_at", flat=True).get(), now // 1000)
         row.update(pruned_before=now + 1, modified_at=modified_at)
         Scope.objects.using(using).filter(feed_id=feed.id).update(modified_at=modified_at)
-        transaction.on_commit(lambda: feed_reset.send(feed.model, using=using), using=using)
+        if not is_first:
+            transaction.on_commit(lambda: feed_reset.send(feed.model, using=using), using=using)

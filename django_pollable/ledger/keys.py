@@ -20,6 +20,9 @@ NULL = "~"
 SEPARATOR = ","
 ESCAPES = (("~", "~~"), (",", "~."))
 
+UNLIMITED = 10**9
+"""Stands for the length of a text that has no longest."""
+
 _PLAIN = {escaped: character for character, escaped in ESCAPES}
 
 _NUMBERS = {
@@ -117,8 +120,8 @@ class KeyFields:
 
     def _width(self, field: Field) -> int:
         own = own_field(field)
-        length = own.max_length if own.get_internal_type() in _TEXTS else 36
-        return (length or 0) * (2 if self.escapes(field) else 1)
+        length = (own.max_length or UNLIMITED) if own.get_internal_type() in _TEXTS else 36
+        return length * (2 if self.escapes(field) else 1)
 
     def _encode(self, field: Field, value: Any, connection: BaseDatabaseWrapper) -> str:
         if value is None:

@@ -9,7 +9,7 @@ from hashlib import blake2s
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models, router
 
 from django_pollable.exceptions import NotTracked
@@ -28,22 +28,6 @@ class Declaration:
     scope: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
     feed: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A table whose rows are part of a feed's representations, and how they lead to its objects."""
-
-    path: str
-    table: str
-    column: str
-    """What is noted, before and after a write: a key that the look-up `via` answers."""
-    via: str
-    """An ORM look-up from the feed's model."""
-    keys: KeyFields
-    compared: tuple[models.Field[Any, Any], ...]
-    is_linked: bool
-    """Whether rows that come and go matter, and not only rows that change."""
 
 
 @dataclass(frozen=True)
@@ -140,102 +124,3 @@ def feeds() -> list[FeedOptions]:
         except NotTracked:
             continue
     return found
-
-
-def watches(feed: FeedOptions) -> list[Watch]:
-    """
-    Return the other tables whose rows change what `feed` shows.
-
-    Raises:
-        FieldDoesNotExist: `follows` names no relation of the model.
-    """
-    found = [_parent(feed.model, parent) for parent in feed.model._meta.get_parent_list() if not parent._meta.abstract]
-    for path in feed.declaration.follows:
-        found += _follow(feed.model, path)
-    return found
-
-
-def _parent(model: Model, parent: Model) -> Watch:
-    """Return the watch of a parent's table: its columns are the child's too."""
-    pk = parent._meta.pk
-    return Watch(
-        parent._meta.label_lower,
-        parent._meta.db_table,
-        str(pk.column),
-        "pk",
-        KeyFields((pk,)),
-        tuple(parent._meta.local_concrete_fields),
-        False,
-    )
-
-
-def _follow(model: Model, path: str) -> list[Watch]:
-    """Return the watches of each relation along `path` (`steps__logs`)."""
-    found: list[Watch] = []
-    prefix = ""
-    for name in path.split("__"):
-        relation = model._meta.get_field(name)
-        found += _watches_of(relation, name, prefix)
-        prefix += f"{name}__"
-        model = relation.related_model  # type: ignore[assignment]
-    return found
-
-
-def _watches_of(relation: Any, name: str, prefix: str) -> list[Watch]:
-    if relation.many_to_many:
-        return _many_to_many(relation, name, prefix)
-    if relation.auto_created and (relation.one_to_many or relation.one_to_one):
-        return [_reverse(relation.field, relation.related_model, name, prefix)]
-    if relation.concrete and (relation.many_to_one or relation.one_to_one):
-        return [_forward(relation, name, prefix)]
-    raise FieldDoesNotExist(f"'{prefix}{name}' is no foreign key, many-to-many or reverse relation.")
-
-
-def _reverse(field: Any, child: Model, name: str, prefix: str) -> Watch:
-    """A child's row names its owner: note the owner before and after."""
-    target = field.target_field
-    return Watch(
-        prefix + name,
-        child._meta.db_table,
-        field.column,
-        prefix + (target.name if not target.primary_key else "pk"),
-        KeyFields((target,)),
-        tuple(child._meta.local_concrete_fields),
-        True,
-    )
-
-
-def _forward(field: Any, name: str, prefix: str) -> Watch:
-    """A row that others name: note it when it changes; the rows that name it are tracked themselves."""
-    target, owner = field.target_field, field.related_model
-    return Watch(
-        prefix + name,
-        owner._meta.db_table,
-        target.column,
-        f"{prefix}{name}__{target.name}",
-        KeyFields((target,)),
-        tuple(owner._meta.local_concrete_fields),
-        not field.db_constraint,
-    )
-
-
-def _many_to_many(relation: Any, name: str, prefix: str) -> list[Watch]:
-    """The through rows name the owner; the other side's rows are noted when they change."""
-    is_forward = not relation.auto_created
-    field = relation if is_forward else relation.field
-    through = field.remote_field.through
-    source = through._meta.get_field(field.m2m_field_name() if is_forward else field.m2m_reverse_field_name())
-    other = relation.related_model
-    pk = other._meta.pk
-    return [
-        _reverse(source, through, f"{name} through", prefix),
-        Watch(
-            prefix + name,
-            other._meta.db_table,
-            pk.column,
-            f"{prefix}{name}__pk",
-            KeyFields((pk,)),
-            tuple(other._meta.local_concrete_fields),
-            False,
-        ),
-    ]

@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 KEY_LENGTH = 255
 SCOPE_LENGTH = 400
+VIA_LENGTH = 200
 
 
 def new_epoch() -> str:
@@ -101,7 +102,7 @@ class PendingChange(models.Model):
     scope = KeyField(max_length=SCOPE_LENGTH, default="")
     key = KeyField(max_length=KEY_LENGTH, default="")
     removed = models.BooleanField(default=False)
-    via = models.CharField(max_length=200, default="")
+    via = models.CharField(max_length=VIA_LENGTH, default="")
 
     class Meta:
         indexes = [models.Index(fields=["feed_id", "id"], name="pollable_pending_feed")]

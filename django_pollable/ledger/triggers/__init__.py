@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError, connections, transaction
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_pollable.ledger import history
-from django_pollable.ledger.options import FeedOptions, feeds, watches
+from django_pollable.ledger.options import FeedOptions, feeds
 from django_pollable.ledger.tables import Feed
 from django_pollable.ledger.triggers import mysql, postgresql, sqlite
 from django_pollable.ledger.triggers.statements import SHARED, Trigger
+from django_pollable.ledger.watches import watches
 
 LOCK_ATTEMPTS = 10
 
@@ -27,12 +29,16 @@ OURS = re.compile("pollable_[0-9a-f]{8}_[0-9a-f]{12}_[a-z]")
 class Difference:
     """What a database's triggers lack, and have too much, against the project's models."""
 
-    missing: tuple[Trigger, ...]
-    stale: tuple[tuple[str, str], ...]
-    """Names and tables."""
+    missing: tuple[Trigger, ...] = ()
+    stale: tuple[tuple[str, str], ...] = ()
+    """Names and places."""
+    waiting: tuple[str, ...] = ()
+    """The feeds whose tables lack columns, or are not there: what they have is left alone."""
+    untrusted: tuple[str, ...] = ()
+    """The feeds whose triggers may have missed a change: `install` gives them a new epoch."""
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.stale)
+        return bool(self.missing or self.stale or self.waiting or self.untrusted)
 
 
 def dialect(connection: BaseDatabaseWrapper) -> ModuleType:
@@ -50,87 +56,104 @@ def dialect(connection: BaseDatabaseWrapper) -> ModuleType:
 
 def expected(using: str) -> list[Trigger]:
     """Return the triggers that the database `using` should have, for the tables it has."""
-    connection = connections[using]
-    write = dialect(connection)
-    found: list[Trigger] = []
-    for feed in _feeds_on(using):
-        found += write.own(feed, connection)
-        for watch in watches(feed):
-            found += write.watched(feed, watch, connection)
-    return [*write.shared(connection), *found] if found else found
+    return _wanted(_feeds_on(using)[0], connections[using])
 
 
 def compare(using: str) -> Difference:
-    """Return what differs in the database `using`; reads only its catalogue."""
+    """Return what differs in the database `using`; reads no row of a tracked table."""
     connection = connections[using]
+    standing, waiting = _feeds_on(using)
     present = _installed(connection)
-    wanted = {(trigger.name, trigger.table): trigger for trigger in expected(using)}
-    missing = tuple(trigger for key, trigger in wanted.items() if key not in present)
-    return Difference(missing, tuple(sorted(present - wanted.keys())))
+    place = functools.cache(lambda table: dialect(connection).place(table, connection))
+    wanted = {(trigger.name, place(trigger.table)): trigger for trigger in _wanted(standing, connection)}
+    left_alone = {feed.id for feed in waiting}
+    untrusted = history.untrusted(using) if standing else set()
+    return Difference(
+        tuple(trigger for key, trigger in wanted.items() if key not in present),
+        tuple(sorted(key for key in present - wanted.keys() if _feed_id(key[0]) not in left_alone)),
+        tuple(feed.name for feed in waiting),
+        tuple(feed.name for feed in standing if feed.id in untrusted),
+    )
 
 
 def install(using: str) -> Difference:
     """
     Make the database's triggers what they should be, and return what differed.
 
-    A feed that has a history and lacked a trigger may have missed a change: it gets a new epoch.
+    A feed that has a history and lacked a trigger may have missed a change: it gets a new epoch, even
+    if this is interrupted and done again.
     """
     connection = connections[using]
     difference = compare(using)
     write = dialect(connection)
-    if difference:
-        for name, table in difference.stale:
-            _execute(connection, write.drop(name, table, connection))
-        for trigger in difference.missing:
-            _execute(connection, trigger.create)
     gaps = {trigger.feed_id for trigger in difference.missing} | {_feed_id(name) for name, _ in difference.stale}
-    for feed in _feeds_on(using):
-        _record(feed, using, has_gap=bool(gaps & {feed.id, SHARED}))
+    standing, _ = _feeds_on(using)
+    new = [feed for feed in standing if gaps & {feed.id, SHARED} and not history.distrust(feed, using)]
+    for name, place in difference.stale:
+        _execute(connection, write.drop(name, place, connection))
+    for trigger in difference.missing:
+        _execute(connection, trigger.create)
+    untrusted = history.untrusted(using) if standing else set()
+    for feed in standing:
+        history.begin(feed, using)
+        if feed.id in untrusted:
+            history.renew(feed, using, is_first=feed in new)
     return difference
 
 
-def drop(using: str, feed_ids: Iterable[int] | None = None) -> None:
-    """Drop the triggers of the feeds `feed_ids`, or all; `install` gives those feeds a new epoch."""
+def drop(using: str, tables: Iterable[str] | None = None) -> None:
+    """Drop the triggers of the feeds that have one on a table of `tables`, or all; `install` gives them a new epoch."""
     connection = connections[using]
     write = dialect(connection)
-    chosen = None if feed_ids is None else set(feed_ids)
-    for name, table in sorted(_installed(connection, is_disabled_too=True)):
-        if chosen is None or _feed_id(name) in chosen:
-            _execute(connection, write.drop(name, table, connection))
+    present = _installed(connection, is_disabled_too=True)
+    if tables is not None:
+        places = {write.place(table, connection) for table in tables}
+        chosen = {_feed_id(name) for name, place in present if place in places}
+        present = {(name, place) for name, place in present if _feed_id(name) in chosen}
+    for name, place in sorted(present):
+        _execute(connection, write.drop(name, place, connection))
 
 
-def _record(feed: FeedOptions, using: str, *, has_gap: bool) -> None:
-    if not Feed.objects.using(using).filter(pk=feed.id).exists():
-        history.begin(feed, using)
-    elif has_gap:
-        history.renew(feed, using)
+def _wanted(feeds: Iterable[FeedOptions], connection: BaseDatabaseWrapper) -> list[Trigger]:
+    write = dialect(connection)
+    found: list[Trigger] = []
+    for feed in feeds:
+        found += write.own(feed, connection)
+        for watch in watches(feed):
+            found += write.watched(feed, watch, connection)
+    return [*write.shared(connection), *found] if found else found
 
 
-def _feeds_on(using: str) -> Iterator[FeedOptions]:
-    """Yield the feeds whose tables stand complete in the database `using`."""
+def _feeds_on(using: str) -> tuple[list[FeedOptions], list[FeedOptions]]:
+    """Return the feeds whose tables stand complete in the database `using`, and those whose do not yet."""
     connection = connections[using]
-    with connection.cursor() as cursor:
-        tables = set(connection.introspection.table_names(cursor))
-        if Feed._meta.db_table not in tables:
-            return
+    found: tuple[list[FeedOptions], list[FeedOptions]] = [], []
+    if Feed._meta.db_table in connection.introspection.table_names():
         for feed in feeds():
-            if feed.is_on(using) and _is_complete(feed, tables, connection):
-                yield feed
+            if feed.is_on(using):
+                found[not _is_complete(feed, connection)].append(feed)
+    return found
 
 
-def _is_complete(feed: FeedOptions, tables: set[str], connection: BaseDatabaseWrapper) -> bool:
+def _is_complete(feed: FeedOptions, connection: BaseDatabaseWrapper) -> bool:
     """Return whether every table and column is there: `migrate` may have stopped on the way."""
-    columns = {feed.model._meta.db_table: {field.column for field in feed.model._meta.local_concrete_fields}}
+    columns = {feed.model._meta.db_table: {str(field.column) for field in feed.model._meta.local_concrete_fields}}
     for watch in watches(feed):
-        columns.setdefault(watch.table, set()).update({watch.column}, {field.column for field in watch.compared})
-    if not columns.keys() <= tables:
+        names = {watch.column, *(str(field.column) for field in watch.compared)}
+        columns.setdefault(watch.table, set()).update(names)
+    return all(_answers(table, names, connection) for table, names in columns.items())
+
+
+def _answers(table: str, columns: Iterable[str], connection: BaseDatabaseWrapper) -> bool:
+    """Return whether `table` has `columns`: the database resolves names as it will for the triggers."""
+    quote = connection.ops.quote_name
+    names = ", ".join(f"t.{quote(column)}" for column in columns)
+    try:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(f"SELECT {names} FROM {quote(table)} t WHERE 1 = 0")
+    except DatabaseError:
         return False
-    with connection.cursor() as cursor:
-        return all(
-            {str(column) for column in wanted}
-            <= {row.name for row in connection.introspection.get_table_description(cursor, table)}
-            for table, wanted in columns.items()
-        )
+    return True
 
 
 def _installed(connection: BaseDatabaseWrapper, *, is_disabled_too: bool = False) -> set[tuple[str, str]]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_pollable.ledger.keys import Field, KeyFields, own_field
-from django_pollable.ledger.options import FeedOptions, Watch
+from django_pollable.ledger.options import FeedOptions
 from django_pollable.ledger.tables import PendingChange
 from django_pollable.ledger.triggers.statements import Trigger, text_sql, trigger
+from django_pollable.ledger.watches import Watch
 
 LOCK_TIMEOUT = ("SET @pollable_wait = @@SESSION.lock_wait_timeout", "SET SESSION lock_wait_timeout = 5")
 LOCK_TIMEOUT_BACK = "SET SESSION lock_wait_timeout = @pollable_wait"
@@ -50,23 +51,28 @@ def watched(feed: FeedOptions, watch: Watch, connection: BaseDatabaseWrapper) ->
 
     moved = f" AND NOT (NEW.{column} <=> OLD.{column})"
     changed = _differ(watch.compared, connection)
-    bodies = {"UPDATE": f"IF {changed} THEN {note('NEW')}; {note('OLD', moved)}; END IF"}
-    if watch.is_linked:
-        bodies |= {"INSERT": note("NEW"), "DELETE": note("OLD")}
+    bodies = {"UPDATE": f"IF {changed} THEN {note('NEW')}; {note('OLD', moved)}; END IF", "DELETE": note("OLD")}
+    if watch.notes_inserts:
+        bodies["INSERT"] = note("NEW")
     return [_trigger(feed, watch.table, event, watch.path, body, connection) for event, body in bodies.items()]
 
 
 def installed(connection: BaseDatabaseWrapper, *, is_disabled_too: bool = False) -> set[tuple[str, str]]:
-    """Return the names and tables of our triggers: none can be disabled."""
+    """Return the names and places of our triggers: none can be disabled."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT trigger_name, event_object_table FROM information_schema.triggers"
             " WHERE trigger_schema = DATABASE() AND trigger_name LIKE 'pollable\\_%%'"
         )
-        return set(cursor.fetchall())
+        return {(name, table.lower()) for name, table in cursor.fetchall()}
 
 
-def drop(name: str, table: str, connection: BaseDatabaseWrapper) -> Sequence[str]:
+def place(table: str, connection: BaseDatabaseWrapper) -> str:
+    """Return the table's name as `installed` gives it."""
+    return table.lower()
+
+
+def drop(name: str, place: str, connection: BaseDatabaseWrapper) -> Sequence[str]:
     """Return what drops a trigger."""
     return (f"DROP TRIGGER IF EXISTS {connection.ops.quote_name(name)}",)
 

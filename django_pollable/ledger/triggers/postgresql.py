@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_pollable.ledger.keys import Field, KeyFields
-from django_pollable.ledger.options import FeedOptions, Watch
+from django_pollable.ledger.options import FeedOptions
 from django_pollable.ledger.tables import PendingChange
 from django_pollable.ledger.triggers.statements import Trigger, text_sql, trigger
+from django_pollable.ledger.watches import Watch
 
 LOCK_TIMEOUT = ("SET LOCAL lock_timeout = '2s'",)
 LOCK_TIMEOUT_BACK = ""
@@ -62,41 +63,49 @@ def watched(feed: FeedOptions, watch: Watch, connection: BaseDatabaseWrapper) ->
     """Return the triggers on a table that the feed follows."""
 
     def key(row: str) -> str:
-        return f"{row}.{connection.ops.quote_name(watch.column)}::text AS key"
+        return f'{row}.{connection.ops.quote_name(watch.column)}::text COLLATE "C" AS key'
 
     def note(source: str) -> str:
         return f"SELECT DISTINCT {feed.id}, '', r.key, false, '{watch.via}' FROM ({source}) r WHERE r.key IS NOT NULL"
 
     old, new = f"{key(OLD)}, {OLD}::text FROM old_rows {OLD}", f"{key(NEW)}, {NEW}::text FROM new_rows {NEW}"
     changed = f"(SELECT {new} EXCEPT ALL SELECT {old}) UNION ALL (SELECT {old} EXCEPT ALL SELECT {new})"
-    notes = {"UPDATE": note(changed)}
-    if watch.is_linked:
-        notes |= {
-            "INSERT": note(f"SELECT {key(NEW)} FROM new_rows {NEW}"),
-            "DELETE": note(f"SELECT {key(OLD)} FROM old_rows {OLD}"),
-            "TRUNCATE": f"SELECT {feed.id}, '', '', true, '*'",
-        }
+    notes = {
+        "UPDATE": note(changed),
+        "DELETE": note(f"SELECT {key(OLD)} FROM old_rows {OLD}"),
+        "TRUNCATE": f"SELECT {feed.id}, '', '', true, '*'",
+    }
+    if watch.notes_inserts:
+        notes["INSERT"] = note(f"SELECT {key(NEW)} FROM new_rows {NEW}")
     return _triggers(feed, watch.table, watch.path, notes, connection)
 
 
 def installed(connection: BaseDatabaseWrapper, *, is_disabled_too: bool = False) -> set[tuple[str, str]]:
-    """Return the names and tables of our triggers that are in force, or of all."""
+    """Return the names and places of our triggers that are in force, or of all: those of this ledger."""
     states = "DORA" if is_disabled_too else "OA"
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+            "SELECT t.tgname, t.tgrelid::regclass::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
             " WHERE NOT t.tgisinternal AND t.tgname LIKE 'pollable\\_%%' AND t.tgenabled = ANY(%s::\"char\"[])"
-            " AND pg_table_is_visible(c.oid)",
-            [list(states)],
+            " AND p.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s))",
+            [list(states), PendingChange._meta.db_table],
         )
         return set(cursor.fetchall())
 
 
-def drop(name: str, table: str, connection: BaseDatabaseWrapper) -> Sequence[str]:
+def place(table: str, connection: BaseDatabaseWrapper) -> str:
+    """Return the table's name as `installed` gives it: SQL, with its schema where it needs one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)::text", [connection.ops.quote_name(table)])
+        (found,) = cursor.fetchone()
+    return str(found or table)
+
+
+def drop(name: str, place: str, connection: BaseDatabaseWrapper) -> Sequence[str]:
     """Return what drops a trigger and its function."""
     quote = connection.ops.quote_name
     return (
-        f"DROP TRIGGER IF EXISTS {quote(name)} ON {quote(table)}",
+        f"DROP TRIGGER IF EXISTS {quote(name)} ON {place}",
         f"DROP FUNCTION IF EXISTS {_schema(connection)}.{quote(name)}()",
     )
 
@@ -121,7 +130,7 @@ def _creator(
         function = f"{schema}.{quote(name)}"
         body = (
             f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql"
-            f" SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $pollable$ BEGIN"
+            f" SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $pollable$ BEGIN"
             f" INSERT INTO {pending} (feed_id, scope, key, removed, via) {select}; RETURN NULL; END $pollable$"
         )
         if not name:  # the table is no part of the digest: a renamed one keeps its triggers
@@ -138,7 +147,7 @@ def _creator(
 
 def _text(keys: KeyFields, row: str, connection: BaseDatabaseWrapper) -> str:
     def cast(field: Field, column: str) -> str:
-        return f"{column}::text"
+        return f'{column}::text COLLATE "C"'
 
     return text_sql(keys, row, connection, cast=cast, concat="||")
 
@@ -148,7 +157,7 @@ def _schema(connection: BaseDatabaseWrapper) -> str:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.relname = %s AND pg_table_is_visible(c.oid)",
+            " WHERE c.oid = to_regclass(%s)",
             [PendingChange._meta.db_table],
         )
         (schema,) = cursor.fetchone()

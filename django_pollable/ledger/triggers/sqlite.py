@@ -16,9 +16,10 @@ from django.db.models.expressions import RawSQL
 from django.db.models.sql.compiler import SQLCompiler
 
 from django_pollable.ledger.keys import Field, KeyFields
-from django_pollable.ledger.options import FeedOptions, Watch
+from django_pollable.ledger.options import FeedOptions
 from django_pollable.ledger.state import AHEAD_SECONDS, CLOCK
 from django_pollable.ledger.triggers.statements import SHARED, Trigger, text_sql, trigger
+from django_pollable.ledger.watches import Watch
 
 LOCK_TIMEOUT = ()
 LOCK_TIMEOUT_BACK = ""
@@ -98,22 +99,27 @@ def watched(feed: FeedOptions, watch: Watch, connection: BaseDatabaseWrapper) ->
 
     changed = _differ(watch.compared, connection)
     moved = f"NEW.{column} IS NOT OLD.{column}"
-    bodies = {"UPDATE": f"{note('NEW', changed)}; {note('OLD', moved)}"}
-    if watch.is_linked:
-        bodies |= {"INSERT": note("NEW"), "DELETE": note("OLD")}
+    bodies = {"UPDATE": f"{note('NEW', changed)}; {note('OLD', moved)}", "DELETE": note("OLD")}
+    if watch.notes_inserts:
+        bodies["INSERT"] = note("NEW")
     return [_trigger(feed, watch.table, event, watch.path, body, connection) for event, body in bodies.items()]
 
 
 def installed(connection: BaseDatabaseWrapper, *, is_disabled_too: bool = False) -> set[tuple[str, str]]:
-    """Return the names and tables of our triggers: none can be disabled."""
+    """Return the names and places of our triggers: none can be disabled."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'pollable\\_%%' ESCAPE '\\'"
         )
-        return set(cursor.fetchall())
+        return {(name, table.lower()) for name, table in cursor.fetchall()}
 
 
-def drop(name: str, table: str, connection: BaseDatabaseWrapper) -> Sequence[str]:
+def place(table: str, connection: BaseDatabaseWrapper) -> str:
+    """Return the table's name as `installed` gives it."""
+    return table.lower()
+
+
+def drop(name: str, place: str, connection: BaseDatabaseWrapper) -> Sequence[str]:
     """Return what drops a trigger."""
     return (f"DROP TRIGGER IF EXISTS {connection.ops.quote_name(name)}",)
 
@@ -138,12 +144,10 @@ def _name(feed: FeedOptions) -> str:
 def _objects(feed: FeedOptions, via: str, value: str, connection: BaseDatabaseWrapper) -> str:
     """Return the ORM's SQL for the primary keys of the objects that the look-up `via` finds by `value`."""
     expression: RawSQL = RawSQL(value, ())
-    objects: models.QuerySet[Any, Any] = feed.model._base_manager.using(connection.alias).filter(**{via: expression})
+    objects: models.QuerySet[Any, Any] = models.QuerySet(feed.model, using=connection.alias).filter(**{via: expression})
     query = objects.order_by().values(*[field.attname for field in feed.key.fields]).query
     compiler: SQLCompiler = query.get_compiler(connection=connection)
-    sql, parameters = compiler.as_sql()
-    if parameters:
-        raise ValueError(f"The look-up {via} of {feed.name} cannot stand in a trigger.")
+    sql, _ = compiler.as_sql()
     return sql
 
 

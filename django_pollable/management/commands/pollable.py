@@ -59,6 +59,10 @@ class Command(BaseCommand):
             self.stdout.write(f"missing: {trigger.name} on {trigger.table}")
         for name, table in difference.stale:
             self.stdout.write(f"stale: {name} on {table}")
+        for feed in difference.waiting:
+            self.stdout.write(f"waiting: {feed}, whose tables are not what the models say")
+        for feed in difference.untrusted:
+            self.stdout.write(f"untrusted: {feed}, which may have missed a change")
         if difference:
             raise CommandError("Run `manage.py pollable install`.", returncode=1)
         self.stdout.write(f"{len(expected(using))} triggers in place.")
