@@ -146,7 +146,7 @@ def _check_view(view: type) -> Iterator[CheckMessage]:
 
 @register(Tags.database)
 def check_triggers(app_configs: Any, databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """W030, W031, E032: a database does not see every write. Only what `migrate` cannot mend stops it."""
+    """W030, W031, E032, W033, W034: a database does not see every write. Only what `migrate` cannot mend stops it."""
     found: list[CheckMessage] = []
     for using in databases or ():
         try:
@@ -163,9 +163,49 @@ def check_triggers(app_configs: Any, databases: Iterable[str] | None = None, **k
                     id="pollable.W030",
                 )
             )
-        if connections[using].vendor == "mysql":
-            found += [*_check_cascades(using), *_check_on_delete(using)]
+        found += BLIND_SPOTS[connections[using].vendor](using)
     return found
+
+
+def _tables(using: str) -> set[str]:
+    """Return the tables whose writes the triggers in the database `using` should see."""
+    mine = [feed for feed in feeds() if feed.is_on(using)]
+    return {feed.model._meta.db_table for feed in mine} | {watch.table for feed in mine for watch in watches(feed)}
+
+
+def _check_mysql(using: str) -> Iterator[CheckMessage]:
+    yield from _check_cascades(using)
+    yield from _check_on_delete(using)
+
+
+def _check_postgresql(using: str) -> Iterator[CheckMessage]:
+    """Statement-level triggers fire for the table that a statement names, and not for its partitions."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT p.relname FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent"
+            " WHERE p.relkind IN ('r', 'p') AND p.relname = ANY(%s)",
+            [list(_tables(using))],
+        )
+        parents = sorted(name for (name,) in cursor.fetchall())
+    for table in parents:
+        yield Advice(
+            f"{table} has partitions: a write that names one of them fires no triggers.",
+            hint=f"Write to {table} itself.",
+            id="pollable.W033",
+        )
+
+
+def _check_sqlite(using: str) -> Iterator[CheckMessage]:
+    """With triggers of the project's own, `recursive_triggers` stays off."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("PRAGMA recursive_triggers")
+        (is_on,) = cursor.fetchone()
+    if not is_on:
+        yield Advice(
+            f"Database '{using}' hides from triggers what REPLACE removes by another unique key.",
+            hint="Write `INSERT ... ON CONFLICT` instead, or set `PRAGMA recursive_triggers = ON` in `init_command`.",
+            id="pollable.W034",
+        )
 
 
 def _check_cascades(using: str) -> Iterator[CheckMessage]:
@@ -177,10 +217,8 @@ def _check_cascades(using: str) -> Iterator[CheckMessage]:
             " AND (delete_rule IN ('CASCADE', 'SET NULL') OR update_rule IN ('CASCADE', 'SET NULL'))"
         )
         rules = cursor.fetchall()
-    tracked = {feed.model._meta.db_table for feed in feeds() if feed.is_on(using)}
-    tracked |= {watch.table for feed in feeds() if feed.is_on(using) for watch in watches(feed)}
     for table, constraint in rules:
-        if table in tracked:
+        if table in _tables(using):
             yield Advice(
                 f"The foreign key {constraint} of {table} deletes or changes rows without firing triggers.",
                 hint="Use `on_delete=models.CASCADE` or `SET_NULL`, which Django carries out itself.",
@@ -202,6 +240,9 @@ def _check_on_delete(using: str) -> Iterator[CheckMessage]:
                         obj=field,
                         id="pollable.E032",
                     )
+
+
+BLIND_SPOTS = {"mysql": _check_mysql, "postgresql": _check_postgresql, "sqlite": _check_sqlite}
 
 
 def _views(patterns: Iterable[Any]) -> Iterator[type]:

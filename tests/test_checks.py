@@ -140,3 +140,27 @@ def test_a_cascade_that_the_database_carries_out_is_an_error_where_it_fires_no_t
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE shop_part DROP FOREIGN KEY part_cascade")
+
+
+@pytest.mark.django_db
+def test_a_partition_draws_a_warning_where_its_writes_are_not_seen() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("only PostgreSQL has partitions that are tables")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE shop_log_2026 () INHERITS (shop_log)")
+
+    (found,) = checks.check_triggers(None, databases=["default"])
+    assert (found.id, found.msg.split()[0]) == ("pollable.W033", "shop_log")
+
+
+@pytest.mark.django_db
+def test_replace_draws_a_warning_where_its_removals_are_not_seen() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite hides them")
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA recursive_triggers = OFF")
+    try:
+        assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.W034"]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA recursive_triggers = ON")

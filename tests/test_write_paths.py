@@ -20,12 +20,15 @@ from django_pollable.ledger.tables import Change
 from tests.shop.models import (
     ArchivedItem,
     Author,
+    Building,
     Capital,
     Country,
     Document,
+    Embassy,
     Item,
     Label,
     Note,
+    Palace,
     Part,
     Price,
     SmallCountry,
@@ -318,6 +321,39 @@ def test_a_child_table_through_child_and_parent() -> None:
     assert changed(lambda: Country.objects.update(name="b"), Capital) == ["a"]
     assert changed(lambda: Capital.objects.update(name="c"), Country) == ["a"]
     assert changed(capital.delete, Capital) == ["a"]
+
+
+def test_a_second_parent() -> None:
+    Tenant.objects.create(name="so that the parents' keys differ")
+    palace = Palace.objects.create(name="a", height=1)
+    assert palace.pk != palace.number
+
+    assert changed(lambda: Building.objects.update(height=2), Palace) == [str(palace.pk)]
+    assert changed(lambda: Tenant.objects.filter(pk=palace.pk).update(name="b"), Palace) == [str(palace.pk)]
+
+
+def test_followed_rows_of_a_child_table_and_of_a_proxy() -> None:
+    capital = Capital.objects.create(code="a", name="a", mayor="a")
+    sender = SmallCountry.objects.create(code="b", name="b")
+    key = [str(Embassy.objects.create(capital=capital, sender=sender).pk)]
+
+    assert changed(lambda: Capital.objects.update(mayor="b"), Embassy) == key
+    assert changed(lambda: Country.objects.filter(code="a").update(name="c"), Embassy) == key
+    assert changed(lambda: SmallCountry.objects.filter(code="b").update(name="c"), Embassy) == key
+
+
+def test_a_followed_row_that_goes_and_comes_again(item: Item) -> None:
+    """Foreign keys are checked late, or not at all, so that the row that names it may stay as it is."""
+    author = Author.objects.create(name="a")
+    item.author = author
+    item.save()
+
+    def write() -> None:
+        with transaction.atomic(), connection.constraint_checks_disabled():
+            execute("DELETE FROM shop_author WHERE id = %s", author.pk)
+            execute("INSERT INTO shop_author (id, name) VALUES (%s, 'b')", author.pk)
+
+    assert changed(write) == [str(item.pk)]
 
 
 def test_a_proxy_has_the_feed_of_its_model() -> None:

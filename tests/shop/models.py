@@ -100,6 +100,25 @@ class SmallCountry(Country):
         proxy = True
 
 
+class Embassy(PollableModel):
+    """Shows rows that have columns in a parent's table, and rows of a proxy."""
+
+    capital = models.ForeignKey(Capital, on_delete=models.CASCADE)
+    sender = models.ForeignKey(SmallCountry, on_delete=models.CASCADE, related_name="+")
+
+    class Pollable:
+        follows = ("capital", "sender")
+
+
+class Building(models.Model):
+    number = models.AutoField(primary_key=True)
+    height = models.IntegerField()
+
+
+class Palace(PollableModel, Tenant, Building):
+    """Two parents, of which one has the primary key."""
+
+
 class ArchivedItem(PollableModel):
     """In another database."""
 
