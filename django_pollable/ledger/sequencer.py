@@ -78,6 +78,8 @@ def poll_state(feed: FeedOptions, scopes: tuple[str, ...] | None, *, using: str)
         logger.warning("%s could not be settled in '%s'", feed.name, using, exc_info=True)
     if is_full_look:
         _pace.looked(place, is_complete=taken is not None and taken < conf.settle_batch)
+    if taken is None:
+        return state
     return read_state(feed, scopes, using=using) or state
 
 
