@@ -229,7 +229,7 @@ def test_a_transaction_that_reads_the_past_gives_no_numbers(other: Any) -> None:
 
             in_another_process(write_and_settle)
             state = sequencer.poll_state(feed_of(Log), None, using="default")
-            assert (state.head, texts()) == (0, [])
+            assert (state.head, texts()) == (head, [])
     finally:
         connection.close()
 
@@ -299,7 +299,7 @@ def test_a_new_epoch_hides_what_was_before_it_from_those_who_ask_by_time() -> No
 
     after = Feed.objects.get(pk=feed_of(Log).id)
     assert after.epoch != before.epoch
-    assert after.pruned_before >= Change.objects.get(feed_id=after.id).changed_at
+    assert after.pruned_before >= Change.objects.filter(feed_id=after.id).latest("sequence").changed_at
     assert after.modified_at > before.modified_at
     assert Scope.objects.get(feed_id=after.id).modified_at == after.modified_at
 
