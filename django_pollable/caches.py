@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from django.core.cache import BaseCache, caches
+from django.core.exceptions import ImproperlyConfigured
 
 from django_pollable.conf import conf
 
@@ -26,10 +27,17 @@ def shared_cache() -> BaseCache:
 
 
 def attempt(action: Callable[[], T], *, otherwise: T) -> T:
-    """Return what `action` gets from a cache, or `otherwise` where the cache fails; logged now and then."""
+    """
+    Return what `action` gets from a cache, or `otherwise` where the cache fails; logged now and then.
+
+    Raises:
+        ImproperlyConfigured: there is no such cache.
+    """
     global _logged_at
     try:
         return action()
+    except ImproperlyConfigured:
+        raise
     except Exception:  # each cache's driver raises what it likes
         now = time.monotonic()
         if now - _logged_at >= LOG_SECONDS:

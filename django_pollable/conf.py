@@ -68,6 +68,16 @@ class PollableSettings:
         return self._get("RATELIMIT_HEADERS", "RateLimit")
 
     @property
+    def ratelimit_enabled(self) -> bool:
+        """Whether requests are counted at all: django-ratelimit's `RATELIMIT_ENABLE` (default True)."""
+        return getattr(settings, "RATELIMIT_ENABLE", True)
+
+    @property
+    def ratelimit_cache_alias(self) -> str:
+        """The cache that counts: django-ratelimit's `RATELIMIT_USE_CACHE` (default "default")."""
+        return getattr(settings, "RATELIMIT_USE_CACHE", "default")
+
+    @property
     def num_proxies(self) -> int:
         """How many trusted proxies add to `X-Forwarded-For` (default 0: the header counts for nothing)."""
         return self._get("NUM_PROXIES", 0)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from inspect import iscoroutinefunction
 from typing import Any, TypeVar, cast
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView, set_rollback
 
-from django_pollable import limits, overload
+from django_pollable import limits, overload, throttling
+from django_pollable.clients import Key
 from django_pollable.exceptions import TryLater
-from django_pollable.limits import Key, Limit
+from django_pollable.limits import Limit
 from django_pollable.problems import http_response
-from django_pollable.throttling import LimitThrottle
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -35,8 +34,8 @@ def ratelimit(
     """
     Limit how often each client may call a view; above it the answer is 429 with `Retry-After`.
 
-    Decorates functions, methods and classes of Django and of REST framework, synchronous or not. On a
-    class or a view function of REST framework it counts after authentication. Several may stand on one view.
+    Decorates functions, methods and classes of Django and of REST framework, synchronous or not; a view of
+    REST framework counts after authentication, wherever the decorator stands. Several may stand on one view.
 
     Args:
         key, rate, name, methods, unchanged_cost, ceiling: see `Limit`.
@@ -48,11 +47,7 @@ def ratelimit(
     limit = Limit(key, rate, name, methods, unchanged_cost, ceiling)
 
     def decorate(view: View) -> View:
-        counting = _Counting(limit, group or f"{view.__module__}.{view.__qualname__}")
-        rest = view if isinstance(view, type) else getattr(view, "cls", None)
-        if rest is not None and issubclass(rest, APIView):
-            return cast(View, _throttled(view, rest, counting))
-        return _guarded(view, counting)
+        return _guarded(view, _Counting(limit, group or _name(view)))
 
     return decorate
 
@@ -64,9 +59,11 @@ def shed_load(*, max_concurrent: int | None = None) -> Callable[[View], View]:
     That is while an operator holds polls off, while `max_concurrent` requests of the view are under way in
     this process (None: any number), and when the database cannot be reached. Decorates what `ratelimit` does.
     """
+    guards: dict[str, _Shedding] = {}
 
     def decorate(view: View) -> View:
-        return _guarded(view, _Shedding(max_concurrent))
+        # `method_decorator` decorates anew for each request.
+        return _guarded(view, guards.setdefault(_name(view), _Shedding(max_concurrent)))
 
     return decorate
 
@@ -77,10 +74,20 @@ class _Guard:
     outages: tuple[type[Exception], ...] = ()
     """What the guard makes a 503 of."""
 
-    def begin(self, request: Any) -> None:
+    def admit(self, request: Any, rest: type[APIView] | None) -> None:
         """
+        Ask whether the view may be called; `rest` is the view where it does not know yet who is asking.
+
         Raises:
-            TryLater: the view must not be called now.
+            TryLater: not now.
+        """
+
+    def begin(self) -> None:
+        """
+        Take what `end` gives back. Does not wait, so that a client that hangs up cannot come between.
+
+        Raises:
+            TryLater: there is nothing to take.
         """
 
     def finish(self, request: Any, response: HttpResponseBase) -> None:
@@ -94,7 +101,10 @@ class _Counting(_Guard):
     def __init__(self, limit: Limit, group: str) -> None:
         self.limit, self.group = limit, group
 
-    def begin(self, request: Any) -> None:
+    def admit(self, request: Any, rest: type[APIView] | None) -> None:
+        if rest is not None:
+            throttling.demand(request, rest, self.limit, group=self.group)
+            return
         error = limits.excess(limits.count(request, [self.limit], group=self.group))
         if error:
             raise error
@@ -114,8 +124,10 @@ class _Shedding(_Guard):
         self.max_concurrent = max_concurrent
         self.traffic = overload.Traffic()
 
-    def begin(self, request: Any) -> None:
+    def admit(self, request: Any, rest: type[APIView] | None) -> None:
         overload.refuse_if_paused()
+
+    def begin(self) -> None:
         if not self.traffic.begin(most=self.max_concurrent):
             raise overload.reduced_capacity("Too many requests are under way.")
 
@@ -125,17 +137,25 @@ class _Shedding(_Guard):
 
 def _guarded(view: View, guard: _Guard) -> View:
     if not isinstance(view, type):
-        return cast(View, _around(view, guard, is_async=iscoroutinefunction(view)))
-    view.dispatch = _around(view.dispatch, guard, is_async=getattr(view, "view_is_async", False))  # type: ignore[attr-defined]
+        return cast(View, (_around_async if iscoroutinefunction(view) else _around)(view, guard))
+    dispatch = view.dispatch  # type: ignore[attr-defined]
+    synchronous, asynchronous = _around(dispatch, guard), _around_async(dispatch, guard)
+
+    @functools.wraps(dispatch)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return (asynchronous if self.view_is_async else synchronous)(self, *args, **kwargs)
+
+    view.dispatch = call  # type: ignore[attr-defined]
     return view
 
 
-def _around(view: Callable[..., Any], guard: _Guard, *, is_async: bool) -> Callable[..., Any]:
+def _around(view: Callable[..., Any], guard: _Guard) -> Callable[..., Any]:
     @functools.wraps(view)
     def call(*args: Any, **kwargs: Any) -> Any:
-        request = _request_of(args)
+        request, rest = _request_of(view, args)
         try:
-            guard.begin(request)
+            guard.admit(request, rest)
+            guard.begin()
         except TryLater as error:
             return http_response(error)
         try:
@@ -149,11 +169,16 @@ def _around(view: Callable[..., Any], guard: _Guard, *, is_async: bool) -> Calla
         guard.finish(request, response)
         return response
 
+    return call
+
+
+def _around_async(view: Callable[..., Any], guard: _Guard) -> Callable[..., Any]:
     @functools.wraps(view)
-    async def call_async(*args: Any, **kwargs: Any) -> Any:
-        request = _request_of(args)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        request, rest = _request_of(view, args)
         try:
-            await sync_to_async(guard.begin)(request)
+            await sync_to_async(guard.admit)(request, rest)
+            guard.begin()
         except TryLater as error:
             return http_response(error)
         try:
@@ -167,7 +192,7 @@ def _around(view: Callable[..., Any], guard: _Guard, *, is_async: bool) -> Calla
         await sync_to_async(guard.finish)(request, response)
         return response
 
-    return call_async if is_async else call
+    return call
 
 
 def _outage(error: Exception) -> HttpResponseBase:
@@ -175,25 +200,21 @@ def _outage(error: Exception) -> HttpResponseBase:
     return http_response(overload.outage(error))
 
 
-def _request_of(args: tuple[Any, ...]) -> Any:
-    """Return the request among a function's or a method's arguments."""
-    return next(argument for argument in args[:2] if isinstance(argument, HttpRequest | Request))
+def _request_of(view: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, type[APIView] | None]:
+    """
+    Return the request among a view's arguments, and the REST framework view that is going to authenticate it.
+
+    That is known by its `as_view()`, as `self`, or from the bound method that `method_decorator` gives.
+    """
+    request = next(argument for argument in args[:2] if isinstance(argument, HttpRequest | Request))
+    if isinstance(request, Request):
+        return request, None
+    owner = getattr(getattr(view, "func", None), "__self__", None)
+    for kind in (getattr(view, "cls", None), type(args[0]), type(owner)):
+        if isinstance(kind, type) and issubclass(kind, APIView):
+            return request, kind
+    return request, None
 
 
-def _throttled(view: Any, rest: type[APIView], counting: _Counting) -> Any:
-    """Return a REST framework class, or what its `as_view()` gave, with one more throttle."""
-
-    class RateLimit(LimitThrottle):
-        def get_limits(self, request: Request, view: Any) -> list[Limit]:
-            return [counting.limit]
-
-        def get_group(self, view: Any) -> str:
-            return counting.group
-
-    throttles = [*rest.throttle_classes, RateLimit]
-    if view is rest:
-        rest.throttle_classes = throttles
-        return rest
-    limited = type(rest.__name__, (rest,), {"__module__": rest.__module__, "throttle_classes": throttles})
-    actions = [view.actions] if hasattr(view, "actions") else []
-    return limited.as_view(*actions, **view.initkwargs)  # type: ignore[attr-defined]
+def _name(view: Callable[..., Any]) -> str:
+    return f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2s
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest
 from django_ratelimit import ALL
 from django_ratelimit.core import get_usage
 
 from django_pollable.caches import attempt
+from django_pollable.clients import KEYS, Key, client_key, is_authenticated
 from django_pollable.conf import conf
 from django_pollable.exceptions import QuotaExceeded
 from django_pollable.overload import reduced_capacity
 from django_pollable.pacing import retry_after
 
-Key = str | Callable[[Any], str]
-"""`user`, `token`, `ip`, or a function of the request that gives the name of a bucket."""
-
-KEYS = ("user", "token", "ip")
 _PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _RATE = re.compile(r"(\d+)/(\d*)([smhd])")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -63,7 +57,7 @@ class Limit:
         key: what names a client; where there is no user or token it is the address.
         rate: `100/m`, `5/10s`.
         name: of the policy, as `RateLimit` fields tell it; by default made of the rate.
-        methods: those that count; None: all.
+        methods: those that count; None: all. A limit of GET counts HEAD, which does the same work.
         unchanged_cost: what a 304 for an authenticated client counts, from 0 to 1.
         ceiling: how many requests pass in a window whatever they count; ten quotas by default.
 
@@ -94,6 +88,14 @@ class Limit:
         """Return the policy's name."""
         return self.name or "{}-in-{}".format(*parse_rate(self.rate))
 
+    @property
+    def counted_methods(self) -> tuple[str, ...]:
+        """Return the methods that count, as django-ratelimit takes them."""
+        if self.methods is None:
+            return ALL  # type: ignore[no-any-return]
+        named = {method.upper() for method in self.methods}
+        return tuple(sorted(named | ({"HEAD"} if "GET" in named else set())))
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -117,18 +119,22 @@ class Usage:
     @property
     def used(self) -> float:
         """Return what the requests of this window count."""
-        return max(0, self.count - self.unchanged * (1 - self.limit.unchanged_cost))
+        return max(0, round(self.count - self.unchanged * (1 - self.limit.unchanged_cost), 6))
 
     @property
     def remaining(self) -> int:
         """Return how many more requests pass."""
-        return max(0, math.floor(self.quota - self.used))
+        return max(0, math.floor(self._left))
 
     @property
     def is_exceeded(self) -> bool:
         """Return whether this request is one too many."""
+        return self._left < 0
+
+    @property
+    def _left(self) -> float:
         ceiling = self.limit.ceiling or self.quota * _CEILING
-        return self.used > self.quota or (self.is_cheap and self.count > ceiling)
+        return min(self.quota - self.used, ceiling - self.count) if self.is_cheap else self.quota - self.used
 
 
 def count(request: Any, limits: Iterable[Limit], *, group: str) -> tuple[Usage, ...]:
@@ -141,14 +147,14 @@ def count(request: Any, limits: Iterable[Limit], *, group: str) -> tuple[Usage, 
         ReducedCapacity: the cache is down, and `POLLABLE_RATELIMIT_FAIL_OPEN` is False.
     """
     usages = [*usages_of(request)]
-    for limit in limits:
+    for limit in limits if conf.ratelimit_enabled else ():
+        if not (limit.methods is None or request.method in limit.counted_methods):
+            continue
         client = client_key(limit.key, request)
-        is_cheap = limit.unchanged_cost < 1 and _is_authenticated(request)
+        is_cheap = limit.unchanged_cost < 1 and is_authenticated(request)
         # Read first: at the edge of a window it is then too many, which refuses nobody.
         unchanged = _get_usage(request, limit, _unchanged(group), client, increment=False) if is_cheap else None
         found = _get_usage(request, limit, group, client, increment=True)
-        if found is None:
-            continue
         if found == _FAILED:
             if not conf.ratelimit_fail_open:
                 raise reduced_capacity("Requests cannot be counted.")
@@ -212,74 +218,22 @@ def fields(usages: Sequence[Usage]) -> dict[str, str]:
     }
 
 
-def client_key(key: Key, request: Any) -> str:
-    """
-    Return the name of the client's bucket.
-
-    Users and tokens count only where they are authenticated: made-up ones would be a new bucket each.
-    """
-    if callable(key):
-        return f"own:{key(request)}"
-    auth = getattr(request, "auth", None)
-    if key == "token" and auth is not None:
-        return f"token:{blake2s(str(auth).encode(), digest_size=16).hexdigest()}"
-    if key != "ip" and _is_authenticated(request):
-        return f"user:{request.user.pk}"
-    return f"ip:{client_address(request)}"
-
-
-def client_address(request: HttpRequest) -> str:
-    """
-    Return the client's address; of an IPv6 address the network.
-
-    Behind `POLLABLE_NUM_PROXIES` trusted proxies it is what the outermost of them has seen: each adds the
-    address of its peer at the end of `X-Forwarded-For`, and what stands before is the client's own word.
-
-    Raises:
-        ImproperlyConfigured: there is no address, as behind a Unix socket without such a proxy.
-    """
-    address = str(request.META.get("REMOTE_ADDR", ""))
-    if conf.num_proxies:
-        forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-        address = forwarded[-min(conf.num_proxies, len(forwarded))] or address
-    try:
-        known = ipaddress.ip_address(address.strip("[]"))
-    except ValueError:
-        if not address:
-            raise ImproperlyConfigured(
-                "The request has no REMOTE_ADDR: set POLLABLE_NUM_PROXIES to the number of proxies before the server."
-            ) from None
-        return address
-    if known.version == 4:
-        return str(known)
-    if known.ipv4_mapped:
-        return str(known.ipv4_mapped)
-    return str(ipaddress.ip_network((known, conf.ipv6_prefix_length), strict=False))
-
-
-def _get_usage(request: Any, limit: Limit, group: str, client: str, *, increment: bool) -> dict[str, Any] | None:
+def _get_usage(request: Any, limit: Limit, group: str, client: str, *, increment: bool) -> dict[str, Any]:
     """Return what django-ratelimit says; `_FAILED` where its cache is down."""
 
-    failed: dict[str, Any] | None = _FAILED
-
-    def ask() -> dict[str, Any] | None:
+    def ask() -> dict[str, Any]:
         usage: dict[str, Any] | None = get_usage(
             request,
             group=group,
             key=lambda *_: client,
             rate=parse_rate(limit.rate),
-            method=limit.methods or ALL,
+            method=limit.counted_methods,
             increment=increment,
         )
-        return usage
+        return usage or _FAILED  # None: RATELIMIT_FAIL_OPEN, where ours decides
 
-    return attempt(ask, otherwise=failed)
+    return attempt(ask, otherwise=_FAILED)
 
 
 def _unchanged(group: str) -> str:
     return f"{group}:unchanged"
-
-
-def _is_authenticated(request: Any) -> bool:
-    user = getattr(request, "user", None)
-    return user is not None and user.is_authenticated

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.core.exceptions import ImproperlyConfigured
+
 
 def retry_after(seconds: float, *, spread: float, draw: Callable[[], float] = random.random) -> int:
     """
@@ -35,12 +37,19 @@ class AdaptiveInterval:
 
     It rises in proportion to the load above `full_load`, and to `quiet_share` of the time that the
     feed has been quiet. Steps of two keep it, and so the tag of a page, the same most of the time.
+
+    Raises:
+        ImproperlyConfigured: a value that cannot be.
     """
 
     minimum: float
     maximum: float
     full_load: float = 1.0
     quiet_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not (0 < self.minimum <= self.maximum and self.full_load > 0 and self.quiet_share >= 0):
+            raise ImproperlyConfigured(f"{self} cannot be: let 0 < minimum <= maximum, and 0 < full_load.")
 
     def __call__(self, circumstances: Circumstances) -> float:
         wanted = max(self.minimum * circumstances.load / self.full_load, self.quiet_share * circumstances.quiet_seconds)

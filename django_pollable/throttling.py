@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
 
 from django_pollable import limits
+from django_pollable.clients import Key
 from django_pollable.exceptions import ReducedCapacity, TryLater
-from django_pollable.limits import Key, Limit
+from django_pollable.limits import Limit
 from django_pollable.problems import MEDIA_TYPE, ProblemRenderer, Refused
 from django_pollable.signals import poll_answered
+
+_DEMANDED = "pollable.limits"
+"""Where a request's `META` keeps limits of decorators around the view."""
 
 
 class LimitThrottle(BaseThrottle):
@@ -35,16 +42,7 @@ class LimitThrottle(BaseThrottle):
         Raises:
             Refused: it is one too many, or it cannot be counted.
         """
-        try:
-            usages = limits.count(request, self.get_limits(request, view), group=self.get_group(view))
-        except ReducedCapacity as failure:
-            raise _refused(failure, request, view) from None
-        policy = getattr(view, "cache_policy", None)
-        error = limits.excess(usages)
-        if error:
-            raise _refused(error, request, view)
-        if policy is None or not policy.is_public:
-            view.headers.update(limits.fields(usages))
+        enforce(request, view, self.get_limits(request, view), group=self.get_group(view))
         return True
 
 
@@ -89,6 +87,42 @@ class PollableThrottle(LimitThrottle):
     def _scope(self, view: Any) -> str | None:
         scope: str | None = self.scope or getattr(view, "throttle_scope", None)
         return scope
+
+
+def enforce(request: Request, view: Any, quotas: Sequence[Limit], *, group: str) -> None:
+    """
+    Count an authenticated request, and tell the quotas unless the view's answers are for all.
+
+    Raises:
+        Refused: it is one too many, or it cannot be counted.
+    """
+    try:
+        usages = limits.count(request, quotas, group=group)
+    except ReducedCapacity as failure:
+        raise _refused(failure, request, view) from None
+    error = limits.excess(usages)
+    if error:
+        raise _refused(error, request, view)
+    policy = getattr(view, "cache_policy", None)
+    if policy is None or not policy.is_public:
+        view.headers.update(limits.fields(usages))
+
+
+def demand(request: HttpRequest, view: type[APIView], limit: Limit, *, group: str) -> None:
+    """Let `view` count a request of Django's when it has found out who is asking: with its own throttles."""
+    request.META.setdefault(_DEMANDED, []).append((limit, group))
+    check_throttles = view.check_throttles
+    if getattr(check_throttles, "counts_demanded", False):
+        return
+
+    @functools.wraps(check_throttles)
+    def check(self: APIView, request: Request) -> None:
+        check_throttles(self, request)
+        for limit, group in request.META.pop(_DEMANDED, ()):
+            enforce(request, self, [limit], group=group)
+
+    check.counts_demanded = True  # type: ignore[attr-defined]
+    view.check_throttles = check  # type: ignore[method-assign]
 
 
 def _refused(error: TryLater, request: Request, view: Any) -> Refused:

@@ -126,7 +126,8 @@ class PollableMixin(ScopedMixin):
             overload.polls.end()
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        overload.refuse_if_paused()
+        if request.method in SAFE:
+            overload.refuse_if_paused()
         super().initial(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Response:

@@ -15,3 +15,15 @@ class DownCache(BaseCache):
         raise ConnectionError("The cache is down.")
 
     get = set = delete = incr = add
+
+
+class FrozenCache(DownCache):
+    """Fails as a driver does that keeps quiet about it."""
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        return False
+
+    def incr(self, *args: Any, **kwargs: Any) -> int:
+        raise ValueError
+
+    get = set = delete = add

@@ -16,7 +16,7 @@ from django.test import RequestFactory, override_settings
 
 from django_pollable import limits
 from django_pollable.exceptions import QuotaExceeded, ReducedCapacity
-from django_pollable.limits import Limit, client_address, client_key, count, excess, fields, forgive_unchanged
+from django_pollable.limits import Limit, count, excess, fields, forgive_unchanged
 from tests.services import Redis
 
 requests = RequestFactory()
@@ -91,57 +91,25 @@ def test_the_told_wait_is_spread_over_the_poll_interval() -> None:
     assert max(told) - min(told) == 5
 
 
-def test_users_are_counted_wherever_they_are() -> None:
-    key = client_key("user", ask(User(pk=7), REMOTE_ADDR="192.0.2.1"))
-
-    assert key == client_key("user", ask(User(pk=7), REMOTE_ADDR="192.0.2.2"))
-    assert key != client_key("user", ask(User(pk=8), REMOTE_ADDR="192.0.2.1"))
-    assert client_key("user", ask(REMOTE_ADDR="192.0.2.1")) == client_key("ip", ask(REMOTE_ADDR="192.0.2.1"))
-
-
-def test_only_tokens_that_were_accepted_are_counted() -> None:
-    accepted, made_up = ask(User(pk=7)), ask(HTTP_AUTHORIZATION="Token made-up")
-    accepted.auth = "secret"
-
-    assert client_key("token", accepted).startswith("token:")
-    assert "secret" not in client_key("token", accepted)
-    assert client_key("token", made_up) == client_key("ip", made_up)
-
-
-def test_a_function_can_name_the_bucket() -> None:
-    assert client_key(lambda request: request.META["REMOTE_ADDR"][:3], ask(REMOTE_ADDR="192.0.2.1")) == "own:192"
-
-
-@pytest.mark.parametrize(
-    ("proxies", "peer", "forwarded", "address"),
-    [
-        (0, "192.0.2.1", "198.51.100.1", "192.0.2.1"),
-        (1, "10.0.0.1", "203.0.113.9, 198.51.100.1", "198.51.100.1"),
-        (2, "10.0.0.1", "203.0.113.9, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
-        (2, "10.0.0.1", "198.51.100.1", "198.51.100.1"),
-        (1, "10.0.0.1", "", "10.0.0.1"),
-        (1, "", "198.51.100.1", "198.51.100.1"),
-        (1, "10.0.0.1", "unknown", "unknown"),
-        (0, "2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
-        (0, "::ffff:192.0.2.1", "", "192.0.2.1"),
-        (1, "10.0.0.1", "[2001:db8::1]", "2001:db8::/64"),
-    ],
-)
-def test_an_address_is_what_a_trusted_proxy_says(proxies: int, peer: str, forwarded: str, address: str) -> None:
-    with override_settings(POLLABLE_NUM_PROXIES=proxies):
-        assert client_address(ask(REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=forwarded)) == address
-
-
-def test_a_request_without_an_address_is_a_mistake_of_the_project() -> None:
-    with pytest.raises(ImproperlyConfigured, match="POLLABLE_NUM_PROXIES"):
-        client_address(ask(REMOTE_ADDR=""))
-
-
 def test_other_methods_are_not_counted() -> None:
-    limit = Limit("ip", "1/h", methods=("POST",))
+    limit = Limit("ip", "1/h", methods=("post",))
 
     assert count(ask(), [limit], group="test") == ()
     assert len(count(requests.post("/"), [limit], group="test")) == 1
+
+
+def test_head_is_no_way_around_a_limit_of_get() -> None:
+    limit = Limit("ip", "1/h", methods=("GET",))
+
+    assert excess(count(requests.get("/"), [limit], group="test")) is None
+    assert excess(count(requests.head("/"), [limit], group="test"))
+
+
+def test_limits_of_one_rate_count_a_stranger_once_each() -> None:
+    """Where there is no user both go by the address."""
+    both = [Limit("user", "2/h"), Limit("ip", "2/h")]
+
+    assert [excess(count(ask(), both, group="test")) is None for _ in range(3)] == [True, True, False]
 
 
 def test_an_unchanged_answer_costs_less_up_to_the_ceiling() -> None:
@@ -156,6 +124,27 @@ def test_an_unchanged_answer_costs_less_up_to_the_ceiling() -> None:
     assert used[0] == (1, False)
     assert used[29] == (30 - 29 * 0.75, False)
     assert used[30][1]
+
+
+def test_at_the_ceiling_nothing_remains() -> None:
+    limit, user = Limit("user", "10/h", unchanged_cost=0, ceiling=10), User(pk=1)
+    for _ in range(10):
+        request = ask(user)
+        (usage,) = count(request, [limit], group="test")
+        forgive_unchanged(request)
+
+    assert (usage.used, usage.remaining, usage.is_exceeded) == (1, 0, False)
+
+
+def test_tenths_add_up() -> None:
+    limit, user = Limit("user", "3/h", unchanged_cost=0.1, ceiling=40), User(pk=1)
+    passed = 0
+    for _ in range(40):
+        request = ask(user)
+        passed += excess(count(request, [limit], group="test")) is None
+        forgive_unchanged(request)
+
+    assert passed == 21
 
 
 def test_an_unchanged_answer_costs_a_stranger_as_much_as_any() -> None:
@@ -218,6 +207,27 @@ def test_a_cache_that_is_down_lets_requests_pass_or_not_as_the_setting_says() ->
 @override_settings(RATELIMIT_ENABLE=False)
 def test_django_ratelimits_own_switch_is_kept() -> None:
     assert count(ask(), [Limit("ip", "1/h")], group="test") == ()
+
+
+@override_settings(CACHES={"default": {"BACKEND": "tests.down.FrozenCache"}}, RATELIMIT_FAIL_OPEN=True)
+def test_our_setting_decides_whatever_django_ratelimits_own_says() -> None:
+    assert count(ask(), [Limit("ip", "1/h")], group="test") == ()
+    with override_settings(POLLABLE_RATELIMIT_FAIL_OPEN=False), pytest.raises(ReducedCapacity):
+        count(ask(), [Limit("ip", "1/h")], group="test")
+
+
+@override_settings(RATELIMIT_USE_CACHE="unheard-of")
+def test_a_cache_that_does_not_exist_is_a_mistake_of_the_project() -> None:
+    with pytest.raises(ImproperlyConfigured, match="unheard-of"):
+        count(ask(), [Limit("ip", "1/h")], group="test")
+
+
+@pytest.mark.parametrize("rate", ["1/d", "1/30d"])
+def test_a_window_of_days_is_told_in_seconds(rate: str) -> None:
+    error = excess([use(Limit("ip", rate), 2)])
+
+    assert error is not None
+    assert 1 <= error.retry_after <= 30 * 86_400 + 6
 
 
 @pytest.mark.django_db

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +36,11 @@ def test_an_adaptive_interval_doubles_with_load_and_quiet(load: float, quiet: fl
     adaptive = AdaptiveInterval(minimum=5, maximum=60)
 
     assert adaptive(Circumstances(load, quiet)) == interval
+
+
+@pytest.mark.parametrize(
+    "values", [{"minimum": 0}, {"maximum": 1}, {"full_load": 0}, {"quiet_share": -1}, {"minimum": float("nan")}]
+)
+def test_an_adaptive_interval_that_cannot_be_is_refused_at_once(values: dict[str, float]) -> None:
+    with pytest.raises(ImproperlyConfigured):
+        AdaptiveInterval(**{"minimum": 5.0, "maximum": 60.0} | values)
