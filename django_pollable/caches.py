@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from django.core.cache import BaseCache, caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 
 from django_pollable.conf import conf
@@ -24,6 +26,11 @@ _logged_at = float("-inf")
 def shared_cache() -> BaseCache:
     """Return the cache that the processes of a project share."""
     return caches[conf.cache_alias]
+
+
+def is_shared(cache: BaseCache) -> bool:
+    """Return whether one process sees what another has put into `cache`."""
+    return not isinstance(cache, LocMemCache | DummyCache)
 
 
 def attempt(action: Callable[[], T], *, otherwise: T) -> T:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.apps import apps
+from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Advice
 from django.core.exceptions import FieldDoesNotExist
@@ -22,20 +23,55 @@ from django_pollable.ledger.watches import watches
 from django_pollable.pagination import FeedPagination
 from django_pollable.views import PollableListMixin, PollableMixin
 
-POSITIVE_INTEGERS = ("page_size", "max_page_size", "settle_batch")
-POSITIVE_NUMBERS = ("poll_interval_seconds", "retention_seconds")
+Rule = tuple[Callable[[Any], bool], str]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+A_COUNT: Rule = (lambda value: _is_integer(value) and value > 0, "Give it a positive whole number.")
+A_TIME: Rule = (lambda value: _is_number(value) and value > 0, "Give it a positive number of seconds.")
+A_CACHE: Rule = (lambda value: value in caches.settings, "Name one of CACHES.")
+RULES: dict[str, Rule] = {
+    "page_size": A_COUNT,
+    "max_page_size": A_COUNT,
+    "settle_batch": A_COUNT,
+    "poll_interval_seconds": A_TIME,
+    "retention_seconds": A_TIME,
+    "problem_base_uri": (lambda value: isinstance(value, str) and ":" in value, "Give it an absolute URI."),
+    "cache_alias": A_CACHE,
+    "ratelimit_cache_alias": A_CACHE,
+    "retry_after_spread_seconds": (
+        lambda value: value == conf.poll_interval_seconds or (_is_number(value) and value >= 0),
+        "Give it seconds; 0 for no spread.",
+    ),
+    "first_sync_slots": (
+        lambda value: value is None or A_COUNT[0](value),
+        "Give it a positive whole number, or None for any number: without a slot nobody can begin.",
+    ),
+    "ratelimit_fail_open": (lambda value: isinstance(value, bool), "Say True or False."),
+    "ratelimit_headers": (
+        lambda value: value in ("RateLimit", "X-RateLimit", None),
+        "Say 'RateLimit', 'X-RateLimit' or None.",
+    ),
+    "num_proxies": (lambda value: _is_integer(value) and value >= 0, "Count the trusted proxies; 0 for none."),
+    "ipv6_prefix_length": (lambda value: _is_integer(value) and 1 <= value <= 128, "Give it bits, from 1 to 128."),
+}
 
 
 @register("pollable")
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """E001: a setting has a value that it cannot have."""
-    wrong: list[CheckMessage] = []
-    for name in POSITIVE_INTEGERS + POSITIVE_NUMBERS:
-        value, kinds = getattr(conf, name), int if name in POSITIVE_INTEGERS else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or value <= 0:
-            wrong.append(_setting(name, value, "Give it a positive number."))
-    if not isinstance(conf.problem_base_uri, str) or ":" not in conf.problem_base_uri:
-        wrong.append(_setting("problem_base_uri", conf.problem_base_uri, "Give it an absolute URI."))
+    wrong: list[CheckMessage] = [
+        _setting(name, getattr(conf, name), hint)
+        for name, (can_be, hint) in RULES.items()
+        if not can_be(getattr(conf, name))
+    ]
     if not wrong and conf.page_size > conf.max_page_size:
         wrong.append(_setting("page_size", conf.page_size, "Let it be at most POLLABLE_MAX_PAGE_SIZE."))
     return wrong
@@ -99,7 +135,7 @@ def _check_keys(feed: FeedOptions, keys: KeyFields, limit: int, what: str) -> It
 def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """E020 to E022, W023, W024: a view cannot be polled, or not safely."""
     found: list[CheckMessage] = []
-    for view in dict.fromkeys(_views(get_resolver().url_patterns)):
+    for view in dict.fromkeys(views_of(get_resolver().url_patterns)):
         found += _check_view(view)
     return found
 
@@ -245,10 +281,11 @@ def _check_on_delete(using: str) -> Iterator[CheckMessage]:
 BLIND_SPOTS = {"mysql": _check_mysql, "postgresql": _check_postgresql, "sqlite": _check_sqlite}
 
 
-def _views(patterns: Iterable[Any]) -> Iterator[type]:
+def views_of(patterns: Iterable[Any]) -> Iterator[type]:
+    """Yield the classes of class-based views among URL patterns, as often as they occur."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
-            yield from _views(pattern.url_patterns)
+            yield from views_of(pattern.url_patterns)
         elif isinstance(pattern, URLPattern):
             view = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
             if view is not None:
@@ -261,7 +298,8 @@ def _pages_a_feed(view: type) -> bool:
 
 
 def _setting(name: str, value: object, hint: str) -> Error:
-    return Error(f"POLLABLE_{name.upper()} cannot be {value!r}.", hint=hint, id="pollable.E001")
+    title = "RATELIMIT_USE_CACHE" if name == "ratelimit_cache_alias" else f"POLLABLE_{name.upper()}"
+    return Error(f"{title} cannot be {value!r}.", hint=hint, id="pollable.E001")
 
 
 def _model(feed: FeedOptions, number: str, message: str, hint: str) -> Error:

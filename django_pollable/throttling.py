@@ -63,9 +63,14 @@ class PollableThrottle(LimitThrottle):
     unchanged_cost: ClassVar[float] = 1.0
 
     def get_limits(self, request: Request, view: Any) -> Sequence[Limit]:
+        return self.get_rates(view)
+
+    def get_rates(self, view: Any) -> Sequence[Limit]:
         """
+        Return the limits of the view's scope; `view` may be its class.
+
         Raises:
-            ImproperlyConfigured: the scope has no rate.
+            ImproperlyConfigured: the scope has no rate, or one that cannot be.
         """
         scope = self._scope(view)
         if scope is None:

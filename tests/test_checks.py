@@ -40,11 +40,35 @@ def test_the_project_of_the_tests_passes_but_for_the_view_that_hides_rows() -> N
         ("POLL_INTERVAL_SECONDS", -1),
         ("RETENTION_SECONDS", None),
         ("PROBLEM_BASE_URI", "problems"),
+        ("CACHE_ALIAS", "unheard-of"),
+        ("RETRY_AFTER_SPREAD_SECONDS", -1),
+        ("FIRST_SYNC_SLOTS", 0),
+        ("FIRST_SYNC_SLOTS", True),
+        ("RATELIMIT_FAIL_OPEN", "open"),
+        ("RATELIMIT_HEADERS", "x-ratelimit"),
+        ("NUM_PROXIES", -1),
+        ("NUM_PROXIES", None),
+        ("IPV6_PREFIX_LENGTH", 129),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(name: str, value: object) -> None:
     with override_settings(**{f"POLLABLE_{name}": value}):
-        assert ids(checks.check_settings(None)) == ["pollable.E001"]
+        (message,) = checks.check_settings(None)
+
+    assert (message.id, message.msg) == ("pollable.E001", f"POLLABLE_{name} cannot be {value!r}.")
+
+
+@pytest.mark.parametrize(("name", "value"), [("FIRST_SYNC_SLOTS", 3), ("RATELIMIT_HEADERS", None), ("NUM_PROXIES", 2)])
+def test_a_setting_that_can_be_passes(name: str, value: object) -> None:
+    with override_settings(**{f"POLLABLE_{name}": value}):
+        assert checks.check_settings(None) == []
+
+
+@override_settings(RATELIMIT_USE_CACHE="unheard-of")
+def test_the_cache_that_counts_must_exist() -> None:
+    (message,) = checks.check_settings(None)
+
+    assert message.msg == "RATELIMIT_USE_CACHE cannot be 'unheard-of'."
 
 
 @pytest.mark.parametrize(
@@ -113,7 +137,7 @@ def test_a_public_view_that_knows_its_users_draws_a_warning() -> None:
 def test_views_are_found_through_includes() -> None:
     patterns = [path("x/", DraftlessItems.as_view()), path("y/", print)]
 
-    assert list(checks._views(patterns)) == [DraftlessItems]
+    assert list(checks.views_of(patterns)) == [DraftlessItems]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,9 +9,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
 
+from django_pollable import overload
 from django_pollable.ledger import triggers
 from django_pollable.ledger.options import feed_of
 from django_pollable.ledger.tables import Change, Feed, PendingChange
+from tests.services import Redis
 from tests.shop.models import Log
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_reinstalled")]
@@ -100,3 +102,35 @@ def test_settle_forever_ends_when_interrupted(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(KeyboardInterrupt):
         run("settle", "--forever")
     assert connection.vendor == "sqlite" or not PendingChange.objects.exists()
+
+
+def test_a_pause_is_seen_by_other_processes(redis: Redis) -> None:
+    with override_settings(CACHES={"default": redis.cache}):
+        assert "until `pollable resume`" in run("pause")
+        assert overload.Switch().is_paused
+        assert "Polls are paused." in run("status")
+        assert "Polls go on." in run("resume")
+        assert not overload.Switch().is_paused
+        assert "for 30 s" in run("pause", "--seconds", "30")
+        assert overload.Switch().is_paused
+
+
+@pytest.mark.parametrize("backend", ["locmem.LocMemCache", "dummy.DummyCache"])
+@pytest.mark.parametrize("action", ["pause", "resume"])
+def test_a_pause_that_nobody_would_see_is_refused(backend: str, action: str) -> None:
+    cache = {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}
+
+    with override_settings(CACHES=cache), pytest.raises(CommandError, match="No other process would see it"):
+        run(action)
+
+
+def test_a_pause_tells_that_the_cache_is_down() -> None:
+    cache = {"default": {"BACKEND": "tests.down.DownCache"}}
+
+    with override_settings(CACHES=cache), pytest.raises(CommandError, match="cannot be reached: The cache is down"):
+        run("pause")
+
+
+def test_a_pause_lasts() -> None:
+    with pytest.raises(CommandError, match="positive"):
+        run("pause", "--seconds", "0")

@@ -10,6 +10,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from django_pollable import overload
+from django_pollable.caches import is_shared, shared_cache
+from django_pollable.conf import conf
 from django_pollable.ledger import history
 from django_pollable.ledger.options import FeedOptions, feeds
 from django_pollable.ledger.pruning import prune
@@ -33,6 +36,9 @@ class Command(BaseCommand):
         settle_parser = actions.add_parser("settle", help="number pending changes")
         settle_parser.add_argument("--forever", action="store_true", help="go on until interrupted")
         actions.add_parser("prune", help="forget changes older than the retention")
+        pause_parser = actions.add_parser("pause", help="hold off polls in all processes")
+        pause_parser.add_argument("--seconds", type=int, help="how long; without it until `resume`")
+        actions.add_parser("resume", help="let polls through again")
         epoch_parser = actions.add_parser("epoch", help="begin a new history: every client resyncs")
         epoch_parser.add_argument("feed", help="the feed's name, as `status` shows it")
 
@@ -41,6 +47,8 @@ class Command(BaseCommand):
         act(database, **options)
 
     def _status(self, using: str, **options: Any) -> None:
+        if overload.Switch().is_paused:
+            self.stdout.write("Polls are paused.")
         for feed in self._feeds(using):
             row = Feed.objects.using(using).filter(pk=feed.id).first()
             if row is None:
@@ -90,6 +98,29 @@ class Command(BaseCommand):
         for feed in self._feeds(using):
             settle_all(feed, using=using)
             self.stdout.write(f"{feed.name}: {prune(feed, using=using)} pruned")
+
+    def _pause(self, using: str, *, seconds: int | None = None, **options: Any) -> None:
+        if seconds is not None and seconds <= 0:
+            raise CommandError("--seconds takes a positive number.")
+        self._tell_all(lambda: overload.pause(seconds))
+        self.stdout.write("Polls are paused" + (f" for {seconds} s." if seconds else " until `pollable resume`."))
+
+    def _resume(self, using: str, **options: Any) -> None:
+        self._tell_all(overload.resume)
+        self.stdout.write("Polls go on.")
+
+    def _tell_all(self, tell: Callable[[], None]) -> None:
+        """Act through the cache that the processes share."""
+        kind = type(shared_cache()).__name__
+        if not is_shared(shared_cache()):
+            raise CommandError(
+                f"No other process would see it: each has a cache '{conf.cache_alias}' of its own ({kind})."
+                " Let POLLABLE_CACHE_ALIAS name one that they share, as Redis or a database cache."
+            )
+        try:
+            tell()
+        except Exception as error:  # each cache's driver raises what it likes
+            raise CommandError(f"The cache '{conf.cache_alias}' ({kind}) cannot be reached: {error}") from error
 
     def _epoch(self, using: str, *, feed: str, **options: Any) -> None:
         for known in self._feeds(using):
