@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
 
 from django_pollable import limits
 from django_pollable.clients import Key
@@ -19,6 +18,9 @@ from django_pollable.exceptions import ReducedCapacity, TryLater
 from django_pollable.limits import Limit
 from django_pollable.problems import MEDIA_TYPE, ProblemRenderer, Refused
 from django_pollable.signals import poll_answered
+
+if TYPE_CHECKING:  # views import the classes that DEFAULT_THROTTLE_CLASSES names
+    from rest_framework.views import APIView
 
 _DEMANDED = "pollable.limits"
 """Where a request's `META` keeps limits of decorators around the view."""

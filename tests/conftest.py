@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from django_pollable import overload
 from django_pollable.ledger import sequencer, triggers
 from django_pollable.ledger.pace import Pace
-from tests.services import Redis
+from tests.services import Postgres, Redis
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,13 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
     server = Redis(tmp_path)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.remove()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -61,4 +63,60 @@ class Redis:
 
     def stop(self) -> None:
         self._process.kill()
+        self._process.wait()
+
+
+class Postgres:
+    """A PostgreSQL cluster of the test's own; its server runs as `postgres` where the tests run as root."""
+
+    def __init__(self) -> None:
+        places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+        initdb, self._pg_ctl = program("initdb", *places), program("pg_ctl", *places)
+        self._owner: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
+        self._folder = Path(tempfile.mkdtemp(prefix="pollable-"))
+        if self._owner:
+            shutil.chown(self._folder, **self._owner)
+        self.port = free_port()
+        self._run(initdb, "-U", "postgres", "-A", "trust", "--no-sync", "-D", self._folder / "data")
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._run(self._pg_ctl, "-w", "-D", self._folder / "data", "-l", self._folder / "log", "-o", options, "start")
+
+    def stop(self) -> None:
+        """End it as a crash does."""
+        self._run(self._pg_ctl, "-w", "-m", "immediate", "-D", self._folder / "data", "stop")
+
+    def remove(self) -> None:
+        if (self._folder / "data" / "postmaster.pid").exists():
+            self.stop()
+        shutil.rmtree(self._folder)
+
+    def _run(self, *command: str | Path) -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder, **self._owner)
+
+
+class Gunicorn:
+    """The tests' URLs, served by several processes and threads."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.environment = os.environ | environment | {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
+        self.port = free_port()
+        self.log = folder / "gunicorn.log"
+        subprocess.run([sys.executable, "-m", "django", "migrate", "-v0"], env=self.environment, check=True)
+        options = ["--bind", f"127.0.0.1:{self.port}", "--workers", "2", "--threads", "4"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", *options, "django.core.wsgi:get_wsgi_application()"],
+            env=self.environment,
+            stderr=self.log.open("w"),
+        )
+        wait_for(self.port)
+
+    def stop(self) -> None:
+        self._process.terminate()
         self._process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,10 +31,10 @@ def database(tmp_path: Path) -> Iterator[str]:
         cursor.execute("DROP DATABASE pollable_chaos")
 
 
-def chaos(database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def chaos(database: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tests.chaos", SECONDS, *arguments],
-        env=os.environ | {"DATABASE_URL": database},
+        env=os.environ | {"DATABASE_URL": database} | environment,
         capture_output=True,
         text=True,
         timeout=300,
@@ -43,6 +44,17 @@ def chaos(database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_client_ends_with_exactly_the_rows_of_the_server(database: str) -> None:
     run = chaos(database)
+
+    print(run.stdout)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_no_client_loses_a_row_where_it_is_refused(database: str, request: pytest.FixtureRequest) -> None:
+    """The fast clients meet the limit all the time. Without a Redis each server counts for itself."""
+    is_shared = shutil.which("redis-server") or "POLLABLE_REQUIRE_SERVICES" in os.environ
+    cache = {"CACHE_URL": request.getfixturevalue("redis").url} if is_shared else {}
+
+    run = chaos(database, POLLABLE_CHAOS_RATE="6/s", **cache)
 
     print(run.stdout)
     assert run.returncode == 0, run.stdout + run.stderr

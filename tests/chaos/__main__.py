@@ -1,4 +1,8 @@
-"""`python -m tests.chaos SECONDS [--naive]`: exit status 3 where a client's rows differ, or each naive one's."""
+"""
+`python -m tests.chaos SECONDS [--naive]`: exit status 3 where a client's rows differ, or each naive one's.
+
+With `POLLABLE_CHAOS_RATE` (`10/s`) clients are refused, and wait as they are told.
+"""
 
 from __future__ import annotations
 
@@ -146,6 +150,8 @@ def main(seconds: float, *, is_naive: bool) -> int:
         losses = [report(client) for client in polling]
         if any(client.answers[200] < LEAST_PAGES for client in polling):
             raise RuntimeError("A client has hardly seen a change: the run proves nothing.")
+        if "POLLABLE_CHAOS_RATE" in os.environ and not any(client.answers[429] for client in polling):
+            raise RuntimeError("No client was refused: the run proves nothing of limits.")
         return min(losses) if is_naive else sum(losses)
     finally:
         for process in servers + writers:

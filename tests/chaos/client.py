@@ -8,8 +8,17 @@ import random
 import threading
 import time
 from collections import Counter
-from typing import Any
+from email.message import Message
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
+
+
+class Answer(NamedTuple):
+    """What a server has said; status 0: nothing."""
+
+    status: int
+    headers: Message
+    body: bytes
 
 
 class Client(threading.Thread):
@@ -20,6 +29,7 @@ class Client(threading.Thread):
         self.ports, self.path, self.query, self.delay = ports, path, query, delay
         self.rows: dict[str, Any] = {}
         self.answers: Counter[object] = Counter()
+        self.refusals: list[Answer] = []
         self.is_over = False
         self._cursor: str | None = None
         self._etag: str | None = None
@@ -41,17 +51,18 @@ class Client(threading.Thread):
                 time.sleep(0.2)
 
     def poll(self) -> bool:
-        """Ask once, and return whether to ask again at once."""
+        """Ask once, and return whether to ask again at once; that is after a wait where the server says so."""
         query = self.query | ({"since": self._cursor} if self._cursor else {})
-        status, etag, body = self._get(f"{self.path}?{urlencode(query)}")
-        self.answers[status] += 1
-        if status == 410:
+        answer = self._get(f"{self.path}?{urlencode(query)}")
+        if answer.status == 410:
             self._cursor = self._etag = None
-        if status != 200:
-            return status == 410
-        page = json.loads(body)
+        if answer.status in (429, 503):
+            time.sleep(int(answer.headers["Retry-After"]))
+        if answer.status != 200:
+            return answer.status in (410, 429, 503)
+        page = json.loads(answer.body)
         self._apply(page)
-        self._cursor, self._etag = page["next_since"], etag
+        self._cursor, self._etag = page["next_since"], answer.headers["ETag"]
         return bool(page["has_more"])
 
     def _apply(self, page: dict[str, Any]) -> None:
@@ -67,14 +78,22 @@ class Client(threading.Thread):
             self.rows = {key: row for key, row in self.rows.items() if key in self._marked}
             self._marked = None
 
-    def _get(self, url: str) -> tuple[int, str | None, bytes]:
+    def _get(self, url: str) -> Answer:
+        answer = self._ask(url)
+        self.answers[answer.status] += 1
+        if answer.status not in (200, 304):
+            self.refusals.append(answer)
+        return answer
+
+    def _ask(self, url: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", random.choice(self.ports), timeout=20)
         try:
-            connection.request("GET", url, headers={"If-None-Match": self._etag} if self._etag else {})
+            headers = {"X-Client": self.name} | ({"If-None-Match": self._etag} if self._etag else {})
+            connection.request("GET", url, headers=headers)
             answer = connection.getresponse()
-            return answer.status, answer.headers["ETag"], answer.read()
+            return Answer(answer.status, answer.headers, answer.read())
         except OSError:
-            return 0, None, b""
+            return Answer(0, Message(), b"")
         finally:
             connection.close()
 
@@ -86,10 +105,9 @@ class NaiveClient(Client):
         return {"after": max((int(key) for key in self.rows), default=0)}
 
     def poll(self) -> bool:
-        status, _, body = self._get(f"{self.path}?{urlencode(self.naive_query())}")
-        self.answers[status] += 1
-        if status == 200:
-            self.rows |= {str(item["id"]): item for item in json.loads(body)}
+        answer = self._get(f"{self.path}?{urlencode(self.naive_query())}")
+        if answer.status == 200:
+            self.rows |= {str(item["id"]): item for item in json.loads(answer.body)}
         return False
 
 

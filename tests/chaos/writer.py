@@ -13,7 +13,7 @@ import django
 
 django.setup()
 
-from django.db import DatabaseError, connection, transaction  # noqa: E402
+from django.db import Error, connection, transaction  # noqa: E402
 from django.db.models import F  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -122,6 +122,7 @@ if __name__ == "__main__":
     if sys.argv[2] == "inserts":
         PATHS[:] = [lambda: item().save()]
     while True:
-        with suppress(RollBack, DatabaseError):  # deadlocks and conflicts are part of it
+        with suppress(RollBack, Error):  # deadlocks, conflicts and outages are part of it
             transact()
+        connection.close_if_unusable_or_obsolete()
         time.sleep(dice.uniform(0, 0.01))

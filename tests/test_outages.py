@@ -1,0 +1,181 @@
+"""Servers that die under load and come back: what clients are told meanwhile, and that nothing is lost."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.chaos.client import Answer, Client
+from tests.services import Gunicorn, Postgres, Redis
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="has servers of its own: runs once, with SQLite"),
+]
+
+UP_SECONDS, DOWN_SECONDS, PATIENCE_SECONDS = 1.5, 2.5, 60
+LEAST_ANSWERS = 200
+
+
+class Poller(Client):
+    """Asks again and again, whatever it is told, under a new name every 20 requests."""
+
+    def poll(self) -> bool:
+        asked = sum(self.answers.values())
+        self.name = f"{self.ident}-{asked // 20}"
+        self._etag = self._etag if asked % 5 else None
+        answer = self._get(f"{self.path}?limit=5")
+        self._etag = answer.headers["ETag"] or self._etag
+        return False
+
+
+def through_an_outage(server: Redis | Postgres, clients: Sequence[Client]) -> list[Counter[object]]:
+    """Return what the clients are told before the server dies, meanwhile, and when it is back."""
+    for client in clients:
+        client.start()
+    told = []
+    for action, seconds in ((None, UP_SECONDS), (server.stop, DOWN_SECONDS), (server.start, UP_SECONDS)):
+        if action:
+            action()
+        before = answers_of(clients)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end or (answers_of(clients) - before).total() < LEAST_ANSWERS:
+            time.sleep(0.1)
+            assert time.monotonic() < end + PATIENCE_SECONDS, "The server answers hardly anything."
+        told.append(answers_of(clients) - before)
+    print(*map(dict, told), sep=" | ")
+    return told
+
+
+def refused_as_promised(answer: Answer) -> bool:
+    """Return whether a refusal is one that a crowd of clients can live with."""
+    retry_after = answer.headers["Retry-After"] or ""
+    return (
+        retry_after.isdecimal()
+        and int(retry_after) >= 1
+        and answer.headers["Content-Type"] == "application/problem+json"
+        and answer.headers["Cache-Control"] == "no-store"
+        and json.loads(answer.body)["status"] == answer.status
+    )
+
+
+def answers_of(clients: Sequence[Client]) -> Counter[object]:
+    return sum((client.answers for client in clients), Counter[object]())
+
+
+def end(clients: Sequence[Client]) -> None:
+    for client in clients:
+        client.is_over = True
+        client.join()
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_redis_that_dies_and_returns(is_open: bool, redis: Redis, tmp_path: Path, stack: ExitStack) -> None:
+    environment = {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
+        "CACHE_URL": redis.url,
+        "POLLABLE_CHAOS_RATE": "10/h",
+        "POLLABLE_CHAOS_FAIL_OPEN": str(int(is_open)),
+    }
+    server = Gunicorn(tmp_path, environment)
+    stack.callback(server.stop)
+    pollers = [Poller(str(number), [server.port], "/chaos/1/items/", {}, 0.005) for number in range(6)]
+    before, without, afterwards = map(set, through_an_outage(redis, pollers))
+    end(pollers)
+
+    assert before == {200, 304, 429}
+    assert without >= ({200, 304} if is_open else {503})
+    assert afterwards >= {200, 304, 429}
+    assert without | afterwards <= {200, 304, 429} | (set() if is_open else {503})
+    assert all(refused_as_promised(answer) for poller in pollers for answer in poller.refusals)
+
+    late = [Client("late", [server.port], "/chaos/1/items/", {}, 0) for _ in range(100)]
+    with ThreadPoolExecutor(8) as pool:
+        counted = Counter(pool.map(lambda client: client._ask(client.path).status, late))
+    assert counted == {200: 10, 429: 90}
+
+
+@pytest.mark.parametrize("is_atomic", [False, True])
+def test_a_postgresql_that_dies_and_returns(
+    is_atomic: bool, postgres: Postgres, tmp_path: Path, stack: ExitStack
+) -> None:
+    environment = {"DATABASE_URL": postgres.url, "POLLABLE_CHAOS_ATOMIC": str(int(is_atomic))}
+    server = Gunicorn(tmp_path, environment)
+    stack.callback(server.stop)
+    with psycopg_connection(postgres) as database:
+        database.execute("INSERT INTO shop_tenant (id, name) VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.writer", str(random.randrange(10**9)), path], env=server.environment
+        )
+        for path in ("all", "all", "inserts")
+    ]
+    for writer in writers:
+        stack.callback(writer.kill)
+    clients = [
+        Client("whole", [server.port], "/chaos/all/items/", {}, 0.01),
+        Client("pages", [server.port], "/chaos/all/items/", {"limit": 7}, 0.05),
+        Client("scope", [server.port], "/chaos/1/items/", {}, 0.02),
+    ]
+    pollers = [Poller(str(number), [server.port], "/chaos/2/items/", {}, 0.01) for number in range(4)]
+    _, without, afterwards = through_an_outage(postgres, [*clients, *pollers])
+    for writer in writers:
+        assert writer.poll() is None
+        writer.kill()
+        writer.wait()
+    end([*clients, *pollers])
+    for client in clients:
+        client.catch_up(3)
+
+    assert without[503] > 10
+    assert afterwards[200] > 10
+    refusals = [answer for client in [*clients, *pollers] for answer in client.refusals if answer.status != 410]
+    assert {answer.status for answer in refusals} == {503}, server.log.read_text()[-5000:]
+    assert all(refused_as_promised(answer) for answer in refusals)
+
+    whole, pages, scope = (client.rows for client in clients)
+    table = rows_of(postgres)
+    assert whole == pages == table
+    assert scope == {key: row for key, row in table.items() if row["tenant"] == 1}
+    assert len(table) > 20
+
+
+def psycopg_connection(postgres: Postgres) -> Any:
+    if importlib.util.find_spec("psycopg") is None:
+        missing = "psycopg is not installed"
+        pytest.fail(missing) if os.environ.get("POLLABLE_REQUIRE_SERVICES") else pytest.skip(missing)
+    import psycopg
+
+    return psycopg.connect(postgres.url)
+
+
+def rows_of(postgres: Postgres) -> dict[str, dict[str, Any]]:
+    """Return what a client should have, as the table has it."""
+    columns = ("id", "name", "status", "count", "tenant", "parts")
+    with psycopg_connection(postgres) as database:
+        found = database.execute(
+            "SELECT i.id, i.name, i.status, i.count, i.tenant_id,"
+            " coalesce(array_agg(p.name ORDER BY p.id) FILTER (WHERE p.id IS NOT NULL), '{}')"
+            " FROM shop_item i LEFT JOIN shop_part p ON p.item_id = i.id GROUP BY i.id"
+        )
+        return {str(row[0]): dict(zip(columns, row, strict=True)) for row in found}
