@@ -108,8 +108,13 @@ def refuse_if_paused() -> None:
 
 
 def reduced_capacity(detail: str) -> ReducedCapacity:
-    """Return the error that tells a client to come back later than others."""
-    return ReducedCapacity(detail, retry_after=retry_after(1, spread=conf.retry_after_spread_seconds))
+    """
+    Return the error that tells a client to come back later than others: after the spread, and up to it again.
+
+    Who came back at once would ask more often than in quiet times, and a server that recovers would feel it.
+    """
+    spread = conf.retry_after_spread_seconds
+    return ReducedCapacity(detail, retry_after=retry_after(spread, spread=spread))
 
 
 def is_outage(error: Exception) -> bool:

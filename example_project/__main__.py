@@ -32,6 +32,9 @@ The board is at http://127.0.0.1:{port}/api/ . Try, line by line:
   # 304 again
   curl -sS -i -H "$auth" -H "If-None-Match: $(header etag)" "$url?limit=1000&since=$(cursor)"
 
+  # 429: the sixth summary in a minute; it says when to come back
+  for n in 1 2 3 4 5 6; do curl -sS -i http://127.0.0.1:{port}/api/summary/; echo; done
+
 Anonymous: /api/status/ and /api/events/?after_id=1 . Sign in as alice or bob (password: demo) at /api-auth/login/ .
 Stop with Ctrl-C.
 """

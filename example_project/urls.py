@@ -16,6 +16,7 @@ router.register("projects/(?P<project_pk>[0-9]+)/builds", views.ProjectBuilds, b
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/")),
     path("admin/", admin.site.urls),
+    path("api/summary/", views.summary),
     path("api/", include(router.urls)),
     path("api-auth/", include("rest_framework.urls")),
 ]

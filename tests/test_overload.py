@@ -74,6 +74,12 @@ def test_the_slots_of_first_syncs_are_limited() -> None:
             pass
 
 
+def test_a_thousand_clients_come_back_in_the_second_poll_interval_from_now() -> None:
+    told = {overload.reduced_capacity("x").retry_after for _ in range(1000)}
+
+    assert told == set(range(5, 11))
+
+
 @pytest.mark.parametrize(
     ("error", "is_outage"),
     [

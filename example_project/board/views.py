@@ -2,17 +2,30 @@
 
 from typing import Any
 
+from django.db.models import Count
+from rest_framework.decorators import api_view
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from django_pollable.caching import CachePolicy
+from django_pollable.decorators import ratelimit, shed_load
 from django_pollable.pagination import AfterIdPagination
 from django_pollable.views import PollableListMixin, PollableReadOnlyViewSet, PollableViewSet
 from example_project.board.models import Build, Event, Project
 from example_project.board.permissions import IsProjectMember
 from example_project.board.serializers import BuildSerializer, EventSerializer
+
+
+@ratelimit(key="ip", rate="5/m", name="summary")
+@shed_load(max_concurrent=2)
+@api_view(["GET"])
+def summary(request: Request) -> Response:
+    """How many builds there are of each status: counted anew each time, and so not to be asked often."""
+    return Response(dict(Build.objects.values_list("status").annotate(Count("pk"))))
 
 
 class ProjectBuilds(PollableViewSet):
@@ -22,6 +35,7 @@ class ProjectBuilds(PollableViewSet):
     serializer_class = BuildSerializer
     permission_classes = [IsProjectMember]
     filterset_fields = ["status"]
+    throttle_scope = "polls"
 
     def get_scope(self) -> Any:
         return {"project": self.kwargs["project_pk"]}
@@ -37,6 +51,7 @@ class MyBuilds(PollableReadOnlyViewSet):
     serializer_class = BuildSerializer
     permission_classes = [IsAuthenticated]
     filterset_fields = ["status"]
+    throttle_scope = "polls"
 
     def get_scope(self) -> Any:
         return [{"project": pk} for pk in self.request.user.projects.values_list("pk", flat=True)]
@@ -50,6 +65,7 @@ class Public(PollableListMixin, GenericViewSet):
     renderer_classes = [JSONRenderer]
     cache_policy = CachePolicy.public()
     varies_by_user = False
+    throttle_scope = "polls"
 
 
 class Status(Public):
