@@ -71,7 +71,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_THROTTLE_CLASSES": ["example_project.board.throttling.CheapPolls"],
-    "DEFAULT_THROTTLE_RATES": {"polls": ("50/s", "1200/m"), "writes": "300/m"},
+    "DEFAULT_THROTTLE_RATES": {"polls": ("50/s", "1200/m")},
 }
 # Limits count in the default cache, which is this process's own: enough for one process, see docs/how-to/limits.md.
 POLLABLE_POLL_INTERVAL_SECONDS = 2

@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.core.cache import cache
+from django.db import OperationalError, connection
 from django.test import override_settings
 from django.utils.translation import override
 from rest_framework.authtoken.models import Token
+from rest_framework.settings import api_settings
 from rest_framework.test import APIClient
 
+from django_pollable import overload
 from django_pollable.ledger.history import renew
 from django_pollable.ledger.options import feed_of
 from django_pollable.ledger.pruning import prune
 from django_pollable.ledger.sequencer import settle
 from django_pollable.ledger.tables import Change, Feed, Scope
+from django_pollable.pacing import AdaptiveInterval
+from django_pollable.throttling import PollableThrottle
 from tests.shop.models import Item, Label, Log, Part, Tenant
 from tests.shop.views import OpenItems
 
@@ -660,3 +665,81 @@ def test_p11_a_first_sync_ends_under_constant_inserts(api: APIClient, tenant: Te
 
     assert not answer["has_more"]
     assert len(poll(api, url, since=answer["next_since"]).json()["items"]) >= 5
+
+
+def test_a_pace_that_rises_changes_the_tag(api: APIClient, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P22: a cache or a client that holds the old pace is told the new one."""
+    now = [0.0]
+    monkeypatch.setattr(overload, "polls", overload.Traffic(lambda: now[0]))
+    monkeypatch.setattr(OpenItems, "poll_interval_seconds", AdaptiveInterval(minimum=5, maximum=60, quiet_share=0))
+    quiet = poll(api, url)
+    for _ in range(9):
+        overload.polls.begin()
+    now[0] += 1000
+
+    busy = poll(api, url, quiet["ETag"])
+
+    assert (quiet["X-Poll-Interval"], busy["X-Poll-Interval"]) == ("5", "40")
+    assert (busy.status_code, poll(api, url, busy["ETag"]).status_code) == (200, 304)
+
+
+def is_refusal(answer: Any, status: int, code: str) -> bool:
+    """Return whether an answer is a problem that nobody stores, and that tells when to come back."""
+    return (
+        (answer.status_code, answer["Content-Type"], answer["Cache-Control"])
+        == (status, "application/problem+json", "no-store")
+        and answer.json()["type"].endswith(f":{code}")
+        and int(answer["Retry-After"]) >= 1
+    )
+
+
+def test_too_many_requests_are_told_when_to_come_back(
+    api: APIClient, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P28: with the quotas, and before a precondition makes a 304."""
+    cache.clear()
+    monkeypatch.setattr(OpenItems, "throttle_classes", [PollableThrottle])
+    monkeypatch.setattr(OpenItems, "throttle_scope", "polls", raising=False)
+    monkeypatch.setattr(api_settings, "DEFAULT_THROTTLE_RATES", {"polls": "1/h"})
+    first = poll(api, url)
+
+    refused = poll(api, url, first["ETag"])
+
+    assert is_refusal(refused, 429, "quota-exceeded")
+    assert refused["RateLimit-Policy"] == '"1-in-3600";q=1;w=3600'
+    assert re.fullmatch(r'"1-in-3600";r=0;t=\d+', refused["RateLimit"])
+    assert int(refused["Retry-After"]) >= int(refused["RateLimit"].partition("t=")[2])
+
+
+def test_a_database_that_cannot_be_reached_is_reduced_capacity(api: APIClient, url: str) -> None:
+    """P29: whatever the database's error says is for the log."""
+
+    def fail(*args: Any) -> None:
+        raise OperationalError("connection refused: secret")
+
+    with connection.execute_wrapper(fail):
+        refused = poll(api, url)
+
+    assert is_refusal(refused, 503, "temporary-reduced-capacity")
+    assert b"secret" not in refused.content
+
+
+def test_a_first_sync_waits_for_a_slot_and_a_delta_poll_does_not(api: APIClient, url: str) -> None:
+    """P29: a storm of first syncs."""
+    since = poll(api, url).json()["next_since"]
+
+    with override_settings(POLLABLE_FIRST_SYNC_SLOTS=1), overload.first_sync_slot():
+        assert is_refusal(poll(api, url), 503, "temporary-reduced-capacity")
+        assert poll(api, url, since=since).status_code == 200
+    assert poll(api, url).status_code == 200
+
+
+def test_polls_can_be_paused_and_writes_go_on(api: APIClient, alice: User) -> None:
+    """P29: an operator's switch."""
+    url = f"/tenants/{Tenant.objects.create(name='alice').pk}/items/"
+    api.credentials(HTTP_AUTHORIZATION="Token alice-token")
+    overload.pause(60)
+
+    assert is_refusal(poll(api, url), 503, "temporary-reduced-capacity")
+    assert api.post(url, {"name": "new", "status": "open"}).status_code == 201
+    cache.clear()
