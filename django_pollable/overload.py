@@ -25,6 +25,11 @@ PAUSED = "pollable:paused"
 LOOK_SECONDS = 1.0
 """How long a process remembers whether polls are paused."""
 
+SQLITE_ERROR = 1
+"""SQLite's code for whatever is wrong with a statement, which the driver calls an operational error, too."""
+MYSQL_ERRORS = (1054, 1305, 1364)
+"""The same of MySQL and MariaDB: no such column, no such function, a column without a default."""
+
 
 class Traffic:
     """The requests of a kind under way in this process: now, and on average. Thread-safe."""
@@ -119,9 +124,12 @@ def reduced_capacity(detail: str) -> ReducedCapacity:
 
 def is_outage(error: Exception) -> bool:
     """Return whether `error` says that the database cannot be reached or is busy, and not that a query is wrong."""
-    return isinstance(error, OperationalError | InterfaceError) and not any(
-        wrong in str(error).lower() for wrong in ("no such", "unknown column")
-    )
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    sqlite_code = getattr(error.__cause__, "sqlite_errorcode", None)
+    if sqlite_code is not None:
+        return bool(sqlite_code & 0xFF != SQLITE_ERROR)
+    return not (error.args and error.args[0] in MYSQL_ERRORS)
 
 
 def outage(error: Exception) -> ReducedCapacity:

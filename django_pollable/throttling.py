@@ -55,7 +55,8 @@ class PollableThrottle(LimitThrottle):
     Attributes:
         key: what names a client: `user`, `token`, `ip`, or a function of the request (a static method).
         scope: the rate's name; by default the view's `throttle_scope`. A view without one is not limited.
-        unchanged_cost: what a 304 for an authenticated client counts, from 0 to 1.
+        unchanged_cost: what a 304 of a pollable view for an authenticated client counts, from 0 to 1.
+        ceiling: how many requests pass in a window whatever they count; ten quotas by default.
 
     A rate is `100/m`, or several of which each must hold: `("10/s", "1000/h")`.
     """
@@ -63,6 +64,7 @@ class PollableThrottle(LimitThrottle):
     key: ClassVar[Key] = "user"
     scope: ClassVar[str | None] = None
     unchanged_cost: ClassVar[float] = 1.0
+    ceiling: ClassVar[int | None] = None
 
     def get_limits(self, request: Request, view: Any) -> Sequence[Limit]:
         return self.get_rates(view)
@@ -84,7 +86,7 @@ class PollableThrottle(LimitThrottle):
         if rates is None:
             return ()
         return [
-            Limit(type(self).key, rate, unchanged_cost=self.unchanged_cost)
+            Limit(type(self).key, rate, unchanged_cost=self.unchanged_cost, ceiling=self.ceiling)
             for rate in ([rates] if isinstance(rates, str) else rates)
         ]
 

@@ -370,7 +370,7 @@ def test_a_database_that_cannot_be_reached_is_reduced_capacity(caplog: pytest.Lo
     assert "connection refused" in caplog.text
 
 
-@pytest.mark.parametrize("error", [OperationalError("no such table: x"), ValueError("bug")])
+@pytest.mark.parametrize("error", [OperationalError(1054, "Unknown column"), ValueError("bug")])
 def test_a_bug_stays_a_bug(error: Exception) -> None:
     @shed_load()
     def view(request: HttpRequest) -> HttpResponse:

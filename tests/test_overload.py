@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connection, transaction
 from django.test import override_settings
 
 from django_pollable import overload
@@ -85,13 +87,39 @@ def test_a_thousand_clients_come_back_in_the_second_poll_interval_from_now() -> 
     [
         (OperationalError("connection refused"), True),
         (InterfaceError("connection already closed"), True),
-        (OperationalError("no such table: shop_item"), False),
+        (OperationalError('connection to server on socket "/run/x" failed: No such file or directory'), True),
+        (OperationalError(2002, "Can't connect to local server through socket '/run/x' (2)"), True),
         (OperationalError(1054, "Unknown column 'x' in 'SELECT'"), False),
         (ProgrammingError("syntax"), False),
     ],
 )
 def test_an_outage_is_not_a_wrong_query(error: Any, is_outage: bool) -> None:
     assert overload.is_outage(error) == is_outage
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "sql", ["SELECT nothing FROM shop_item", "SELECT 1 FROM nothing", "SELECT nothing(1)", "SELECT ("]
+)
+def test_a_wrong_query_is_no_outage_of_any_database(sql: str) -> None:
+    with pytest.raises(DatabaseError) as caught, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql)
+
+    assert not overload.is_outage(caught.value)
+
+
+def test_a_locked_sqlite_is_an_outage(tmp_path: Path) -> None:
+    holder, waiter = (sqlite3.connect(tmp_path / "db", timeout=0, isolation_level=None) for _ in range(2))
+    holder.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(sqlite3.OperationalError, match="locked") as caught:
+        waiter.execute("BEGIN EXCLUSIVE")
+    error = OperationalError("database is locked")
+    error.__cause__ = caught.value
+
+    assert overload.is_outage(error)
+    holder.close()
+    waiter.close()
 
 
 @pytest.fixture(autouse=True)

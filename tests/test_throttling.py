@@ -115,6 +115,7 @@ def test_a_cache_that_is_down_is_reduced_capacity_where_quotas_must_hold() -> No
 class Limited(PollableThrottle):
     scope = "polls"
     unchanged_cost = 0
+    ceiling = 14
 
 
 def test_a_304_is_free_for_who_is_known(api: APIClient, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +129,7 @@ def test_a_304_is_free_for_who_is_known(api: APIClient, alice: User, monkeypatch
     assert {answer.status_code for answer in unchanged} == {304}
     assert unchanged[-1]["RateLimit"].startswith('"2-in-3600";r=0;t=')
     assert [api.get(url).status_code for _ in range(2)] == [200, 429]
+    assert api.get(url, headers={"If-None-Match": first["ETag"]}).status_code == 429
 
 
 def test_a_304_costs_a_stranger_as_much_as_a_200(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
