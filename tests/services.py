@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,10 +19,17 @@ import pytest
 def program(name: str, *places: Path) -> str:
     """Return where a program is; without it the test is skipped, or fails where `POLLABLE_REQUIRE_SERVICES` is set."""
     found = shutil.which(name) or next((str(place / name) for place in places if (place / name).exists()), None)
-    if found is None:
-        missing = f"{name} is not installed"
-        pytest.fail(missing) if os.environ.get("POLLABLE_REQUIRE_SERVICES") else pytest.skip(missing)
-    return found
+    return found or _without(name)
+
+
+def module(name: str) -> Any:
+    """Import a module; without it the test is skipped or fails, as without a program."""
+    return importlib.import_module(name) if importlib.util.find_spec(name) else _without(name)
+
+
+def _without(name: str) -> NoReturn:
+    missing = f"{name} is not installed"
+    pytest.fail(missing) if os.environ.get("POLLABLE_REQUIRE_SERVICES") else pytest.skip(missing)
 
 
 def free_port() -> int:
@@ -70,6 +78,7 @@ class Postgres:
     """A PostgreSQL cluster of the test's own; its server runs as `postgres` where the tests run as root."""
 
     def __init__(self) -> None:
+        self._driver = module("psycopg")
         places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
         initdb, self._pg_ctl = program("initdb", *places), program("pg_ctl", *places)
         self._owner: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
@@ -83,6 +92,9 @@ class Postgres:
     @property
     def url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def connect(self) -> Any:
+        return self._driver.connect(self.url)
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"

@@ -54,7 +54,7 @@ def test_no_client_loses_a_row_where_it_is_refused(database: str, request: pytes
     is_shared = shutil.which("redis-server") or "POLLABLE_REQUIRE_SERVICES" in os.environ
     cache = {"CACHE_URL": request.getfixturevalue("redis").url} if is_shared else {}
 
-    run = chaos(database, POLLABLE_CHAOS_RATE="12/s", **cache)
+    run = chaos(database, POLLABLE_CHAOS_RATE="5/s", **cache)
 
     print(run.stdout)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import random
 import subprocess
 import sys
@@ -115,6 +113,22 @@ def test_a_redis_that_dies_and_returns(is_open: bool, redis: Redis, tmp_path: Pa
     assert counted == {200: 10, 429: 90}
 
 
+def test_a_pause_is_seen_by_every_process(redis: Redis, tmp_path: Path, stack: ExitStack) -> None:
+    server = Gunicorn(tmp_path, {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3", "CACHE_URL": redis.url})
+    stack.callback(server.stop)
+    client = Client("one", [server.port], "/chaos/1/items/", {}, 0)
+
+    def statuses_after(action: str) -> Counter[int]:
+        command = [sys.executable, "-m", "django", "pollable", action]
+        subprocess.run(command, env=server.environment, check=True, capture_output=True)
+        time.sleep(1.1)
+        return Counter(client._get(client.path).status for _ in range(30))
+
+    assert statuses_after("pause") == {503: 30}
+    assert all(refused_as_promised(answer) for answer in client.refusals)
+    assert statuses_after("resume") == {200: 30}
+
+
 @pytest.mark.parametrize("is_atomic", [False, True])
 def test_a_postgresql_that_dies_and_returns(
     is_atomic: bool, postgres: Postgres, tmp_path: Path, stack: ExitStack
@@ -122,7 +136,7 @@ def test_a_postgresql_that_dies_and_returns(
     environment = {"DATABASE_URL": postgres.url, "POLLABLE_CHAOS_ATOMIC": str(int(is_atomic))}
     server = Gunicorn(tmp_path, environment)
     stack.callback(server.stop)
-    with psycopg_connection(postgres) as database:
+    with postgres.connect() as database:
         database.execute("INSERT INTO shop_tenant (id, name) VALUES (1, 'a'), (2, 'b'), (3, 'c')")
     writers = [
         subprocess.Popen(
@@ -160,19 +174,10 @@ def test_a_postgresql_that_dies_and_returns(
     assert len(table) > 20
 
 
-def psycopg_connection(postgres: Postgres) -> Any:
-    if importlib.util.find_spec("psycopg") is None:
-        missing = "psycopg is not installed"
-        pytest.fail(missing) if os.environ.get("POLLABLE_REQUIRE_SERVICES") else pytest.skip(missing)
-    import psycopg
-
-    return psycopg.connect(postgres.url)
-
-
 def rows_of(postgres: Postgres) -> dict[str, dict[str, Any]]:
     """Return what a client should have, as the table has it."""
     columns = ("id", "name", "status", "count", "tenant", "parts")
-    with psycopg_connection(postgres) as database:
+    with postgres.connect() as database:
         found = database.execute(
             "SELECT i.id, i.name, i.status, i.count, i.tenant_id,"
             " coalesce(array_agg(p.name ORDER BY p.id) FILTER (WHERE p.id IS NOT NULL), '{}')"
