@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView, set_rollback
 
 from django_pollable import limits, overload, throttling
-from django_pollable.clients import Key
+from django_pollable.buckets import Key
 from django_pollable.exceptions import TryLater
 from django_pollable.limits import Limit
 from django_pollable.problems import http_response

@@ -14,8 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django_ratelimit import ALL
 from django_ratelimit.core import get_usage
 
+from django_pollable.buckets import KEYS, Key, client_key, is_authenticated
 from django_pollable.caches import attempt
-from django_pollable.clients import KEYS, Key, client_key, is_authenticated
 from django_pollable.conf import conf
 from django_pollable.exceptions import QuotaExceeded
 from django_pollable.overload import reduced_capacity

@@ -13,7 +13,7 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
 from django_pollable import limits
-from django_pollable.clients import Key
+from django_pollable.buckets import Key
 from django_pollable.exceptions import ReducedCapacity, TryLater
 from django_pollable.limits import Limit
 from django_pollable.problems import MEDIA_TYPE, ProblemRenderer, Refused

@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import RequestFactory, override_settings
 
-from django_pollable.clients import client_address, client_key
+from django_pollable.buckets import client_address, client_key
 
 requests = RequestFactory()
 
