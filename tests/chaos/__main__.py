@@ -105,8 +105,18 @@ def naive_clients() -> list[Client]:
     ]
 
 
+def wait_for_writes() -> None:
+    """Wait until a writer has written: the time of a run begins then."""
+    before = Item.objects.latest("pk").pk
+    for _ in range(600):
+        if Item.objects.latest("pk").pk > before:
+            return
+        time.sleep(0.1)
+    raise TimeoutError("no writer writes")
+
+
 def disturb(writers: list[subprocess.Popen[bytes]], seconds: float, path: str) -> None:
-    """Kill a writer now and then, and prune, until the time is over."""
+    """Prune, and where all paths are written kill a writer now and then, until the time is over."""
     end = time.monotonic() + seconds
     next_kill = time.monotonic() + KILL_SECONDS
     while time.monotonic() < end:
@@ -117,7 +127,7 @@ def disturb(writers: list[subprocess.Popen[bytes]], seconds: float, path: str) -
             prune(feed_of(Item), using="default")
         except DatabaseError as error:
             print(f"pruning: {error}", flush=True)
-        if time.monotonic() > next_kill:
+        if path == "all" and time.monotonic() > next_kill:
             next_kill += KILL_SECONDS
             victim = random.randrange(len(writers))
             writers[victim].kill()
@@ -136,6 +146,7 @@ def main(seconds: float, *, is_naive: bool) -> int:
     try:
         for client in polling:
             client.start()
+        wait_for_writes()
         disturb(writers, seconds, path)
         for writer in writers:
             writer.kill()
