@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotModified
-from django.utils.cache import get_conditional_response
-from django.utils.http import http_date, parse_etags
+from django.http.response import ResponseHeaders
+from django.utils.http import http_date, parse_etags, parse_http_date_safe
 
 from django_pollable.cursors import fingerprint
 from django_pollable.exceptions import PreconditionFailed
 
-_PRECONDITIONS = frozenset(("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_MODIFIED_SINCE"))
-"""What only Django's whole evaluation answers (RFC 9110 Section 13.2.2); a poll seldom has any of them."""
 
-
-def weak_etag(*parts: object, end: str = "") -> str:
+def weak_etag(*parts: object, place: str = "") -> str:
     """
-    Return a weak entity tag of `parts`.
+    Return a weak entity tag of `parts`, the question that an answer belongs to.
 
-    `end` stands in a part of its own, so that `find_etag` can match a tag whatever its end.
+    `place` is a fingerprint of where the answer leaves its client; `find_etag` matches a tag by either.
     """
-    tag = fingerprint(*parts)
-    return f'W/"{tag}.{fingerprint(end)}"' if end else f'W/"{tag}"'
+    return f'W/"{place}.{fingerprint(*parts)}"' if place else f'W/"{fingerprint(*parts)}"'
 
 
-def matches(request: HttpRequest, etag: str) -> bool:
-    """Return whether `If-None-Match` has `etag`, by weak comparison, or is `*`."""
-    sent = _sent_tags(request)
-    return etag.removeprefix("W/") in sent or sent == ["*"]
-
-
-def find_etag(request: HttpRequest, etag: str) -> str | None:
-    """Return the tag of `If-None-Match` that is `etag` or begins with it and has an end."""
-    bare = etag.removeprefix("W/").rstrip('"')
-    for sent in _sent_tags(request):
-        if sent.rstrip('"') == bare or sent.startswith(f"{bare}."):
-            return f"W/{sent}"
+def find_etag(request: HttpRequest, *, place: str = "", question: str = "") -> str | None:
+    """Return the tag of `If-None-Match` that has the fingerprint `place` or `question`."""
+    for sent in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", "")):
+        bare = sent.removeprefix("W/")
+        sent_place, _, sent_question = bare.strip('"').rpartition(".")
+        if (place and sent_place == place) or (question and sent_question == question):
+            return f"W/{bare}"
     return None
 
 
-def _sent_tags(request: HttpRequest) -> list[str]:
-    return [tag.removeprefix("W/") for tag in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))]
+def names_a_tag(request: HttpRequest) -> bool:
+    """Return whether `If-None-Match` names an answer, and not any."""
+    return bool(request.META.get("HTTP_IF_NONE_MATCH", "*").strip() != "*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +48,64 @@ class Validators:
     etag: str
     last_modified: int | None = None
 
-    def patch(self, response: HttpResponseBase) -> None:
-        """Set the response's `ETag` and `Last-Modified`."""
+    def patch(self, response: HttpResponseBase, request: HttpRequest) -> None:
+        """
+        Set the response's `ETag` and `Last-Modified`.
+
+        The latter is not told to a client with a later date, of which a middleware would make a 304.
+        """
         response.headers["ETag"] = self.etag
-        if self.last_modified is not None:
+        if self.last_modified is not None and (_date(request, "IF_MODIFIED_SINCE") or 0) <= self.last_modified:
             response.headers["Last-Modified"] = http_date(self.last_modified)
 
     def is_current(self, request: HttpRequest) -> bool:
         """
-        Return whether the request's validators say that the client has this answer.
+        Return whether the request's validators say that the client has this answer (RFC 9110 Section 13.2.2).
+
+        A date has to be the very `Last-Modified` that was told: a later one may be another history's.
 
         Raises:
             PreconditionFailed: `If-Match` or `If-Unmodified-Since` forbids the answer.
         """
-        if not _PRECONDITIONS & request.META.keys():
-            return matches(request, self.etag)
-        answer = get_conditional_response(request, etag=self.etag, last_modified=self.last_modified)
-        if answer is not None and answer.status_code == 412:
+        self._check_preconditions(request)
+        if "HTTP_IF_NONE_MATCH" in request.META:
+            sent = parse_etags(request.META["HTTP_IF_NONE_MATCH"])
+            return sent == ["*"] or self.etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in sent]
+        return self.last_modified is not None and _date(request, "IF_MODIFIED_SINCE") == self.last_modified
+
+    def _check_preconditions(self, request: HttpRequest) -> None:
+        """A weak tag is never the one that `If-Match` asks for; without a date there is none to compare."""
+        if "HTTP_IF_MATCH" in request.META:
+            fails = parse_etags(request.META["HTTP_IF_MATCH"]) != ["*"]
+        else:
+            unmodified = _date(request, "IF_UNMODIFIED_SINCE")
+            fails = unmodified is not None and self.last_modified is not None and self.last_modified > unmodified
+        if fails:
             raise PreconditionFailed("The resource is not the one that the request names.")
-        return answer is not None
+
+
+def _date(request: HttpRequest, header: str) -> int | None:
+    sent = request.META.get(f"HTTP_{header}")
+    return None if sent is None else parse_http_date_safe(sent)
+
+
+class _Headers(ResponseHeaders):
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key.lower() != "content-length":
+            super().__setitem__(key, value)
 
 
 class NotModified(HttpResponseNotModified):
     """
-    A 304 without `Content-Length`.
+    A 304 that takes no `Content-Length`.
 
     CommonMiddleware would say `Content-Length: 0`, which speaks of the 200's body
-    (RFC 9110 Section 8.6) and keeps caches from revalidating; it asks `has_header` first.
+    (RFC 9110 Section 8.6) and keeps caches from revalidating. `data` is there as on every answer
+    of REST framework.
     """
 
-    def has_header(self, header: str) -> bool:
-        return header.lower() == "content-length" or super().has_header(header)
+    data = None
 
-    __contains__ = has_header
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers = _Headers({})

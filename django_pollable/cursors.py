@@ -5,30 +5,44 @@ from __future__ import annotations
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2s
+from typing import Any
 
 from django_pollable.exceptions import CursorExpired, ExpiryReason, InvalidCursor
 
 VERSION = "v1"
-MAX_LENGTH = 2048
+MAX_LENGTH = 6144
+"""More than two keys of 255 characters need, each of which JSON may write as six."""
+
 MAX_SEQUENCE = 2**63 - 1
 
 
-@lru_cache(maxsize=4096)
-def fingerprint_once(parts: tuple[Hashable, ...]) -> str:
-    """Return `fingerprint(*parts)` of what many requests share, from memory."""
-    return fingerprint(*parts)
+def _plain(value: object) -> object:
+    """Return what JSON can tell of `value`; a set has another order in each process."""
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_SEPARATORS = (",", ":")
+_encode = json.JSONEncoder(separators=_SEPARATORS, default=_plain).encode
+_encode_short = json.JSONEncoder(separators=_SEPARATORS, ensure_ascii=False).encode
 
 
 def fingerprint(*parts: object) -> str:
     """Return a short digest of `parts`: the same in every process and on every host."""
     return _base64(blake2s(_encode(parts).encode(), digest_size=9).digest())
+
+
+_fingerprint_once = lru_cache(maxsize=4096)(fingerprint)
+
+
+def fingerprint_once(*parts: Any) -> str:
+    """Return `fingerprint(*parts)` of what many requests share, from memory where it can be kept there."""
+    try:
+        return _fingerprint_once(*parts)
+    except TypeError:
+        return fingerprint(*parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +82,8 @@ class Cursor:
     During a first sync `sequence` is the head at its start, `key` the last row's primary key and
     `last_key` the table's highest one at the first page; afterwards both are None. Between two pages
     of changes `until` is the head at the first of them. So paging ends however much is written
-    meanwhile. Clients must treat the encoded form as opaque.
+    meanwhile. `horizon` is the one that the cursor was given under, where that has passed `sequence`:
+    until it moves nothing is missing. Clients must treat the encoded form as opaque.
     """
 
     binding: Binding
@@ -77,13 +92,19 @@ class Cursor:
     key: str | None = None
     until: int | None = None
     last_key: str | None = None
+    horizon: int | None = None
+
+    @property
+    def reach(self) -> int:
+        """The highest place that the cursor knows of."""
+        return max(self.sequence, self.until or 0, self.horizon or 0)
 
     def encode(self) -> str:
         """Return the token: URL-safe, and the same for the same position in every process."""
         bound = self.binding
-        place = (self.epoch, self.sequence, self.key, self.until, self.last_key)
+        place = (self.epoch, self.sequence, self.key, self.until, self.last_key, self.horizon)
         parts = (bound.feed, bound.scope, bound.filter, bound.representation, *place)
-        data = _encode(parts).encode()
+        data = _encode_short(parts).encode()
         return f"{VERSION}.{_base64(_checksum(data) + data)}"
 
     @classmethod
@@ -102,14 +123,15 @@ class Cursor:
     def is_well_typed(self) -> bool:
         """Return whether each part is of its type and range."""
         bound = self.binding
-        texts = (bound.scope, bound.filter, bound.representation, self.epoch, self.key or "", self.last_key or "")
-        return (
-            type(bound.feed) is int
-            and type(self.sequence) is int
-            and 0 <= self.sequence <= MAX_SEQUENCE
-            and (self.until is None or (type(self.until) is int and 0 <= self.until <= MAX_SEQUENCE))
-            and all(isinstance(text, str) and "\0" not in text for text in texts)
+        numbers = (bound.feed, self.sequence, *_given(self.until, self.horizon))
+        texts = (bound.scope, bound.filter, bound.representation, self.epoch, *_given(self.key, self.last_key))
+        return all(type(number) is int and 0 <= number <= MAX_SEQUENCE for number in numbers) and all(
+            type(text) is str for text in texts
         )
+
+
+def _given(*values: object) -> list[object]:
+    return [value for value in values if value is not None]
 
 
 _CHECKSUM = 6
@@ -135,8 +157,8 @@ def _decode(token: str) -> Cursor:
             raise ValueError
         feed, scope, filter_, representation, *place = json.loads(raw[_CHECKSUM:])
         cursor = Cursor(Binding(feed, scope, filter_, representation), *place)
+        if not cursor.is_well_typed() or cursor.encode() != token:
+            raise ValueError
     except (ValueError, TypeError, binascii.Error, RecursionError):
         raise InvalidCursor("The cursor is malformed.") from None
-    if not cursor.is_well_typed():
-        raise InvalidCursor("The cursor is malformed.")
     return cursor

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connections
-from django.db.models import Exists, Model, OuterRef, QuerySet
-from django.db.models.functions import Cast
+from django.db.models import Model, QuerySet
 
-from django_pollable.conditional import weak_etag
-from django_pollable.cursors import Binding, Cursor
-from django_pollable.exceptions import InvalidCursor
+from django_pollable.cursors import Binding, Cursor, fingerprint
+from django_pollable.exceptions import CursorExpired, InvalidCursor
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.state import FeedState
-from django_pollable.ledger.tables import KEY_LENGTH, Change, KeyField
+
+CHUNK = 400
+"""How many composite keys one look-up names: SQLite parses each as a level of its expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Rows:
 
     log: ChangeLog
     shown: QuerySet[Any]
-    visible: QuerySet[Any]
+    by_rule: Callable[[], QuerySet[Any]]
+    """The rows that the view hides from nobody in its scopes."""
     existing: QuerySet[Any]
     discloses_removed: bool
 
@@ -35,41 +36,62 @@ class Rows:
         key = self.log.feed.key
         return key.encode([getattr(row, field.attname) for field in key.fields], connections[self.log.using])
 
-    def after(self, key: str, limit: int, *, last_key: str | None = None) -> list[Any]:
-        """Return up to `limit` rows by primary key, after `key` ("" is the beginning) and up to `last_key`."""
-        rows = self.shown.order_by("pk")
-        if key:
-            rows = rows.filter(pk__gt=self._pk(key))
-        if last_key is not None:
-            rows = rows.filter(pk__lte=self._pk(last_key))
-        return list(rows[:limit])
+    def by_key(self, rows: Iterable[Any]) -> dict[str, Any]:
+        """Return `rows` under their keys: a filter's joins may have doubled them."""
+        return {self.key(row): row for row in rows}
+
+    def after(self, key: str | None, limit: int, *, last_key: str | None = None) -> list[Any]:
+        """Return up to `limit` rows by primary key, after `key` (None: from the beginning) and up to `last_key`."""
+        return self._page(self.shown, key, limit, last_key)
+
+    def unrecorded_after(self, key: str | None, limit: int) -> list[Any]:
+        """Return the same of rows that have no recorded change."""
+        return self._page(self.log.unrecorded(self.shown), key, limit, None)
 
     def last_key(self) -> str | None:
         """Return the highest key of the whole table, in one indexed query."""
         newest = self.log.feed.model._base_manager.using(self.log.using).order_by("-pk").first()
         return None if newest is None else self.key(newest)
 
-    def unrecorded_after(self, key: str, limit: int) -> list[Any]:
-        """Return the same of rows that have no recorded change."""
-        changes = Change.objects.using(self.log.using).filter(feed_id=self.log.feed.id)
-        recorded = changes.filter(key=Cast(OuterRef("pk"), KeyField(max_length=KEY_LENGTH)))
-        rows = self.shown.exclude(Exists(recorded)).order_by("pk")
-        return list((rows.filter(pk__gt=self._pk(key)) if key else rows)[:limit])
-
-    def by_keys(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Return the rows of `keys` that may be shown, in one query."""
-        found = self.shown.order_by().filter(pk__in=list(self._pks(keys).values()))
-        return {self.key(row): row for row in found}
+    def of_keys(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the rows of `keys` that may be shown, in one query unless they are composite."""
+        found: dict[str, Any] = {}
+        keys = list(keys)
+        for pks in self._chunks(keys):
+            found |= self.by_key(self.shown.order_by().filter(pk__in=pks))
+        return {key: found[key] for key in keys if key in found}
 
     def removals(self, keys: list[str]) -> list[str]:
         """Return those of `keys`, of rows that are not shown, that the client may be told are gone."""
         if keys and not self.discloses_removed:
-            pks = list(self._pks(keys).values())
-            visible = self.visible.order_by().filter(pk__in=pks).values("pk")
-            hidden = {self.key(row) for row in self.existing.filter(pk__in=pks).exclude(pk__in=visible)}
+            hidden = self._hidden(keys)
             keys = [key for key in keys if key not in hidden]
         values = self._pks(keys) if len(self.log.feed.key.fields) == 1 else {}
         return [str(values.get(key, key)) for key in keys]
+
+    def _hidden(self, keys: list[str]) -> set[str]:
+        """Return those of `keys` whose rows are in the scopes and hidden by a rule."""
+        by_rule = self.by_rule().order_by()
+        found: set[str] = set()
+        for pks in self._chunks(keys):
+            told = by_rule.filter(pk__in=pks).values("pk")
+            found |= self.by_key(self.existing.filter(pk__in=pks).exclude(pk__in=told)).keys()
+        return found
+
+    def _page(self, rows: QuerySet[Any], key: str | None, limit: int, last_key: str | None) -> list[Any]:
+        rows = rows.order_by("pk")
+        if key is not None:
+            rows = rows.filter(pk__gt=self._pk(key))
+        if last_key is not None:
+            rows = rows.filter(pk__lte=self._pk(last_key))
+        return list(rows[:limit])
+
+    def _chunks(self, keys: Iterable[str]) -> Iterator[list[Any]]:
+        """Yield the primary keys of `keys`, as many at a time as one query may name."""
+        pks = list(self._pks(keys).values())
+        size = CHUNK if len(self.log.feed.key.fields) > 1 else len(pks)
+        for start in range(0, len(pks), size or 1):
+            yield pks[start : start + size]
 
     def _pks(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the primary keys that recorded `keys` stand for; none where the field's type has changed since."""
@@ -90,26 +112,32 @@ class Rows:
 @dataclass(frozen=True, slots=True)
 class Position:
     """
-    Where a page begins: after `sequence`; in a first sync after the row `key`, with the head at its start.
-    `until` and `last_key` are where paging ends, if it has begun.
+    Where a page begins: after `sequence`, or, while rows are read from the table itself, after the row `key`.
 
-    `is_url` says that the request names no cursor, so that its validators are those of its URL.
+    `until` and `last_key` are where paging ends, if it has begun. `horizon` is the one under which it
+    began, where nothing is missing before that moves.
     """
 
     sequence: int
     key: str | None = None
-    is_url: bool = False
     until: int | None = None
     last_key: str | None = None
+    horizon: int | None = None
 
     @property
     def is_first_sync(self) -> bool:
         """Return whether rows are read from the table itself."""
         return self.key is not None
 
-    def is_at(self, state: FeedState) -> bool:
-        """Return whether nothing can follow."""
-        return self.key is None and self.sequence >= state.head
+    def check(self, horizon: int) -> None:
+        """
+        Check that pruning has left all that follows.
+
+        Raises:
+            CursorExpired: `horizon` has passed the position.
+        """
+        if horizon > max(self.sequence, self.horizon or 0):
+            raise CursorExpired("Changes after the cursor are gone.", reason="history-pruned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +149,6 @@ class Page:
     next: Cursor
     has_more: bool
     is_reset: bool = False
-    end: str = ""
 
     def envelope(self, items: Any) -> dict[str, Any]:
         """Return the body of the answer."""
@@ -147,8 +174,28 @@ class Query:
     variant: tuple[Any, ...] = ()
     """What else shapes the bytes of the answer."""
 
-    def etag(self, state: FeedState, *parts: object, end: str = "") -> str:
-        """Return the tag of an answer to this query."""
+    @property
+    def kind(self) -> str:
+        """What the request names: a cursor, a time, `now`, an id, or nothing."""
+        if isinstance(self.since, Cursor):
+            return "cursor"
+        if isinstance(self.since, int):
+            return "time"
+        return self.since or ("first" if self.after is None else "after")
+
+    def is_at(self, position: Position, state: FeedState) -> bool:
+        """Return whether the query's cursor is at the head, so that nothing follows."""
+        return position.key is None and position.sequence >= state.head and isinstance(self.since, Cursor)
+
+    def place(self, state: FeedState, sequence: int) -> str:
+        """Return the fingerprint of being at `sequence`, however a client has got there."""
+        return fingerprint(self._shape, state.epoch, sequence)
+
+    def question(self, state: FeedState, position: Position) -> tuple[Any, ...]:
+        """Return what makes out one answer: what was asked, and the head that it was answered at."""
+        return self._shape, state.epoch, state.head, self.kind, astuple(position)
+
+    @property
+    def _shape(self) -> tuple[Any, ...]:
         bound = self.binding
-        shape = (bound.feed, bound.scope, bound.filter, bound.representation, self.limit, self.variant)
-        return weak_etag(shape, state.epoch, parts, end=end)
+        return bound.feed, bound.scope, bound.filter, bound.representation, self.limit, self.variant

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, replace
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import router
 from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 from rest_framework.pagination import BasePagination
 
-from django_pollable.conditional import Validators, find_etag, matches
+from django_pollable.conditional import Validators, find_etag, weak_etag
 from django_pollable.conf import conf
-from django_pollable.cursors import Binding, Cursor
+from django_pollable.cursors import Binding, Cursor, fingerprint
 from django_pollable.exceptions import CursorExpired, InvalidCursor, InvalidParameter, NotYetAvailable
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.sequencer import poll_state
@@ -32,10 +32,22 @@ class FeedPagination(BasePagination):
     max_page_size: int | None = None
     limit_query_param = "limit"
     since_query_param = "since"
-    own_parameters: tuple[str, ...] = ("limit", "since")
+
+    @property
+    def position_parameters(self) -> tuple[str, ...]:
+        """The query parameters that name a position: a first sync has none of them."""
+        return (self.since_query_param,)
+
+    @property
+    def own_parameters(self) -> tuple[str, ...]:
+        """The query parameters that are no filters."""
+        return (self.limit_query_param, *self.position_parameters)
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
-        raise TypeError(f"{type(self).__name__} pages a feed: use it in a view with PollableListMixin.")
+        raise ImproperlyConfigured(
+            f"{type(self).__name__} pages the `list` of a view with PollableListMixin, and nothing else. "
+            "Give the other action a paginator of its own: `@action(..., pagination_class=PageNumberPagination)`."
+        )
 
     def parse(self, request: HttpRequest, binding: Binding, rows_key: Any) -> Query:
         """
@@ -65,48 +77,47 @@ class FeedPagination(BasePagination):
             CursorExpired: what followed the cursor may be gone.
             NotYetAvailable: this replica has not got so far.
         """
-        if isinstance(query.since, Cursor):
-            _check(query.since, state, log)
-            since = query.since
-            return Position(since.sequence, since.key, until=since.until, last_key=since.last_key)
-        if isinstance(query.since, int):
-            if query.since < log.pruned_before():
+        since = query.since
+        if isinstance(since, Cursor):
+            position = Position(since.sequence, since.key, since.until, since.last_key, since.horizon)
+            _check(since, state, log)
+            position.check(state.horizon)
+            return position
+        if isinstance(since, int):
+            found = log.position_at(since)
+            if since < log.pruned_before():  # read last: what was pruned meanwhile counts
                 raise CursorExpired("Changes since that time are gone.", reason="history-pruned")
-            found = log.position_at(query.since)
-            return Position(state.head if found is None else min(found, state.head), is_url=True)
-        return Position(state.head, None if query.since == NOW else "", is_url=True)
+            return Position(state.head if found is None else min(found, state.head))
+        return Position(state.head) if since == NOW else self.beginning(state)
 
-    def candidates(self, query: Query, position: Position, state: FeedState, request: HttpRequest) -> list[Validators]:
-        """Return the validators of the answers that mean "nothing after your position", or that page again."""
-        begins_at_end = position.is_url or position.is_at(state)
-        last_modified = state.last_modified if begins_at_end else None
-        found = []
-        if begins_at_end:
-            found.append(Validators(self._end_etag(query, state, state.head, ""), last_modified))
-        if not position.is_at(state):
-            found.append(Validators(self._page_etag(query, position, state), last_modified))
-        return found
+    def beginning(self, state: FeedState) -> Position:
+        """Return where a first sync begins."""
+        return Position(state.head, "")
 
-    def validators(
-        self, query: Query, position: Position, page: Page, state: FeedState, request: HttpRequest
-    ) -> Validators:
-        """Return the validators of the 200 with `page`."""
-        begins_at_end = position.is_url or position.is_at(state)
-        last_modified = state.last_modified if begins_at_end else None
-        etag = self._end_etag(query, state, page.next.sequence, page.end)
-        if page.has_more or matches(request, etag):  # a middleware would make a 304 of a tag that was sent
-            etag = self._page_etag(query, position, state)
-        return Validators(etag, last_modified)
+    def foresee(self, query: Query, position: Position, state: FeedState, request: HttpRequest) -> Validators:
+        """
+        Return the validators of the answer, as far as they can be known without its page.
+
+        Its tag is one that was sent, where that is the tag of this very answer, or, for a cursor that
+        nothing follows, of any answer that ended there.
+        """
+        last_modified = _last_modified(query, position, state)
+        place = query.place(state, position.sequence) if query.is_at(position, state) else ""
+        sent = find_etag(request, place=place) if place else None
+        if sent is None:
+            question = query.question(state, position)
+            sent = find_etag(request, question=fingerprint(*question)) or weak_etag(*question, place=place)
+        return Validators(sent, last_modified)
+
+    def validators(self, query: Query, position: Position, page: Page, state: FeedState) -> Validators:
+        """Return the validators of the 200 with `page`: a full one's tag serves for no cursor."""
+        place = "" if page.has_more else query.place(state, page.next.sequence)
+        etag = weak_etag(*query.question(state, position), place=place)
+        return Validators(etag, _last_modified(query, position, state))
 
     def page(self, query: Query, position: Position, state: FeedState, rows: Rows) -> Page:
         """Return the page at `position`."""
         raise TypeError(f"{type(self).__name__} must define `page()`.")
-
-    def _page_etag(self, query: Query, position: Position, state: FeedState) -> str:
-        return query.etag(state, "page", state.head, *astuple(position))
-
-    def _end_etag(self, query: Query, state: FeedState, sequence: int, end: str) -> str:
-        return query.etag(state, "end", sequence)
 
     def _since(self, request: HttpRequest, binding: Binding) -> Cursor | int | str | None:
         sent = request.GET.get(self.since_query_param)
@@ -138,7 +149,10 @@ class AfterIdPagination(FeedPagination):
     """
 
     after_query_param = "after_id"
-    own_parameters = ("limit", "since", "after_id")
+
+    @property
+    def position_parameters(self) -> tuple[str, ...]:
+        return (self.since_query_param, self.after_query_param)
 
     def parse(self, request: HttpRequest, binding: Binding, rows_key: Any) -> Query:
         sent = request.GET.get(self.after_query_param)
@@ -159,80 +173,78 @@ class AfterIdPagination(FeedPagination):
         if place is None:
             place = log.horizon_of(query.after)
         if place is None and state.horizon == 0:
-            return Position(state.head, query.after)
+            return Position(0, query.after, horizon=0)
         if place is None or place < state.horizon:
             raise CursorExpired("The place of that id is gone.", reason="history-pruned")
         return Position(place)
 
-    def candidates(self, query: Query, position: Position, state: FeedState, request: HttpRequest) -> list[Validators]:
-        if query.after is not None:
-            return [Validators(self._end_etag(query, state, state.head, query.after))]
-        found = super().candidates(query, position, state, request)
-        if position.is_url or position.is_at(state):
-            sent = find_etag(request, self._end_etag(query, state, state.head, ""))
-            return [Validators(sent or found[0].etag, found[0].last_modified), *found[1:]]
-        return found
+    def beginning(self, state: FeedState) -> Position:
+        return Position(0, "", horizon=state.horizon)
 
     def page(self, query: Query, position: Position, state: FeedState, rows: Rows) -> Page:
-        items: list[Any] = []
-        sequence, is_reset = position.sequence, position.key == ""
-        if position.key is not None:
-            items = rows.unrecorded_after(position.key, query.limit + 1)
-            if len(items) > query.limit:
-                del items[query.limit :]
-                key = rows.key(items[-1])
-                return Page(items, [], Cursor(query.binding, state.epoch, position.sequence, key), True, is_reset, key)
-            sequence = 0
-        window = rows.log.first_keys_after(sequence, head=state.head, limit=query.limit - len(items) + 1)
-        has_more = len(window) > query.limit - len(items)
-        window = window[: query.limit - len(items)]
-        found = rows.by_keys(key for key, _ in window)
-        items += [found[key] for key, _ in window if key in found]
-        sequence = state.head if not has_more else window[-1][1] if window else sequence
-        end = rows.key(items[-1]) if items else query.after or ""
-        return Page(items, [], Cursor(query.binding, state.epoch, sequence), has_more, is_reset, end)
+        """
+        Return the page at `position`.
 
-    def _end_etag(self, query: Query, state: FeedState, sequence: int, end: str) -> str:
-        return query.etag(state, "end", sequence, end=end)
+        A row that pruning leaves without a recorded change goes before those that have one: where the
+        horizon passes the position, what it took may be behind the client.
+        """
+        is_reset = query.kind == "first"
+        items: dict[str, Any] = {}
+        if position.is_first_sync:
+            found = rows.unrecorded_after(None if is_reset else position.key, query.limit + 1)
+            items = rows.by_key(found[: query.limit])
+            if len(found) > query.limit:
+                end = Cursor(query.binding, state.epoch, 0, rows.key(found[query.limit - 1]), horizon=position.horizon)
+                return Page(list(items.values()), [], end, has_more=True, is_reset=is_reset)
+        room = query.limit - len(items)
+        window, horizon = rows.log.first_keys_after(position.sequence, head=state.head, limit=room + 1)
+        position.check(horizon)
+        has_more, window = len(window) > room, window[:room]
+        items |= rows.of_keys(key for key, _ in window if key not in items)
+        sequence = state.head if not has_more else window[-1][1] if window else position.sequence
+        end = Cursor(query.binding, state.epoch, sequence, horizon=horizon if horizon > sequence else None)
+        return Page(list(items.values()), [], end, has_more, is_reset)
 
 
 def _first_sync(query: Query, position: Position, key: str, state: FeedState, rows: Rows) -> Page:
-    found = rows.after(key, query.limit + 1, last_key=position.last_key)
+    is_reset = query.kind == "first"
+    found = rows.after(None if is_reset else key, query.limit + 1, last_key=position.last_key)
     has_more = len(found) > query.limit
-    items = list({rows.key(row): row for row in found[: query.limit]}.values())
+    items = rows.by_key(found[: query.limit])
     end = Cursor(query.binding, state.epoch, position.sequence)
     if has_more:
-        end = replace(end, key=rows.key(items[-1]), last_key=position.last_key or rows.last_key())
-    return Page(items, [], end, has_more, position.is_url)
+        last_key = rows.last_key() if position.last_key is None else position.last_key
+        end = replace(end, key=list(items)[-1], last_key=last_key)
+    return Page(list(items.values()), [], end, has_more, is_reset)
 
 
 def _changes(query: Query, position: Position, state: FeedState, rows: Rows) -> Page:
     head = min(state.head, position.until or state.head)
     window, horizon = rows.log.window(position.sequence, head=head, limit=query.limit + 1)
-    if position.sequence < horizon:
-        raise CursorExpired("Changes after the cursor are gone.", reason="history-pruned")
+    position.check(horizon)
     has_more = len(window) > query.limit
     window = window[: query.limit]
     keys = list(dict(window))
-    found = rows.by_keys(keys) if keys else {}
+    found = rows.of_keys(keys)
     removed = rows.removals([key for key in keys if key not in found])
     sequence = window[-1][1] if has_more else max(head, position.sequence)
-    items = [found[key] for key in keys if key in found]
-    return Page(
-        items, removed, Cursor(query.binding, state.epoch, sequence, until=head if has_more else None), has_more
-    )
+    end = Cursor(query.binding, state.epoch, sequence, until=head if has_more else None)
+    return Page(list(found.values()), removed, end, has_more)
+
+
+def _last_modified(query: Query, position: Position, state: FeedState) -> int | None:
+    """Return the second of the newest change, for an answer that nothing but the head decides."""
+    return state.last_modified if query.kind != "cursor" or query.is_at(position, state) else None
 
 
 def _check(cursor: Cursor, state: FeedState, log: ChangeLog) -> None:
-    if cursor.epoch != state.epoch or max(cursor.sequence, cursor.until or 0) > state.head:
+    if cursor.epoch != state.epoch or cursor.reach > state.head:
         primary = router.db_for_write(log.feed.model)
         if primary != log.using:
             newest = poll_state(log.feed, log.scopes, using=primary)
-            if cursor.epoch == newest.epoch and cursor.sequence <= newest.head:
+            if cursor.epoch == newest.epoch and cursor.reach <= newest.head:
                 raise NotYetAvailable("This replica has not got so far.", retry_after=1)
         raise CursorExpired("The feed's history has begun anew.", reason="epoch-changed")
-    if cursor.sequence < state.horizon:
-        raise CursorExpired("Changes after the cursor are gone.", reason="history-pruned")
 
 
 def _instant(text: str) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from django.http import JsonResponse
+from django.http import HttpResponseBase, JsonResponse
 from rest_framework.exceptions import APIException, ErrorDetail, Throttled
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_pollable.conf import conf
@@ -53,11 +52,12 @@ def of_poll_error(error: PollError, *, restart: str) -> Response:
     return Response(body, status=error.status, headers=error.headers, exception=True)
 
 
-def describe(response: Response, exc: Exception) -> None:
+def describe(response: HttpResponseBase, exc: Exception) -> None:
     """
     Turn the body of DRF's answer to `exc` into problem details; what was in it stays under `errors`.
 
-    A throttle's `Retry-After` is spread, so that those who are refused together do not come back together.
+    An answer that a project's own handler has rendered stays as it is. A throttle's `Retry-After` is
+    spread, so that those who are refused together do not come back together.
     """
     if isinstance(exc, Refused):
         return
@@ -65,25 +65,38 @@ def describe(response: Response, exc: Exception) -> None:
         response.headers["Retry-After"] = str(
             retry_after(getattr(exc, "wait", None) or 1, spread=conf.retry_after_spread_seconds)
         )
-    status = HTTPStatus(response.status_code)
+    if not isinstance(response, Response):
+        return
+    phrase = _phrase(response.status_code)
     code = getattr(exc, "default_code", None) if isinstance(exc, APIException) else None
     detail = response.data.get("detail") if isinstance(response.data, dict) else None
     body = _body(
-        str(code or status.name).lower().replace("_", "-"), status.phrase, status, str(detail or status.phrase)
+        str(code or phrase).lower().replace("_", "-").replace(" ", "-"),
+        phrase,
+        response.status_code,
+        str(detail or phrase),
     )
     if not isinstance(detail, ErrorDetail | str):
         body["errors"] = response.data
     response.data = body
 
 
-def finalize(response: Response, request: Request) -> None:
+def finalize(response: HttpResponseBase) -> None:
     """Forbid storing an error, and give it the media type of a problem unless a person reads it as a page."""
     response.headers["Cache-Control"] = "no-store"
-    if isinstance(getattr(response, "accepted_renderer", None), BrowsableAPIRenderer):
+    renderer = getattr(response, "accepted_renderer", None)
+    if not isinstance(response, Response) or isinstance(renderer, BrowsableAPIRenderer):
         return
     response.accepted_renderer = JSONRenderer()
     response.accepted_media_type = JSONRenderer.media_type
     response.content_type = MEDIA_TYPE
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"
 
 
 def _body(code: str, title: str, status: int, detail: str) -> dict[str, Any]:

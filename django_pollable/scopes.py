@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connections, router
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, F, Model, Q, QuerySet, Value
+from django.db.models.lookups import Exact
 from django.http import Http404
 from django.utils.functional import cached_property
 from rest_framework import generics
 
+from django_pollable.ledger.changes import Verbatim
+from django_pollable.ledger.keys import own_field
 from django_pollable.ledger.options import FeedOptions, feed_of
 
 ScopeValues = Mapping[str, Any]
@@ -30,6 +33,8 @@ class ScopedMixin(GenericAPIView):
         """
         Return the scope that the request may see: one as a dict, several as a list, or None for the whole feed.
 
+        A value is what the field holds; for a foreign key it may be the object itself.
+
         Raises:
             ImproperlyConfigured: the model declares a scope and the view none.
         """
@@ -43,51 +48,84 @@ class ScopedMixin(GenericAPIView):
 
     def get_feed(self) -> FeedOptions:
         """Return the feed of the view's model, without a query."""
-        queryset: Any = self.queryset if self.queryset is not None else self.get_queryset()  # type: ignore[arg-type]
+        queryset: Any = self.queryset if self.queryset is not None else self.unfiltered_rows  # type: ignore[arg-type]
         return feed_of(queryset.model)
 
     def get_database(self) -> str:
-        """Return the alias that the whole request reads."""
-        queryset: Any = self.queryset  # type: ignore[arg-type]
-        if queryset is not None and queryset._db:
-            return str(queryset._db)
-        return router.db_for_read(self.get_feed().model)
+        """Return the alias to read: the one that `get_queryset()` names, or what the router says."""
+        rows: Any = self.unfiltered_rows
+        return str(rows._db or router.db_for_read(self.get_feed().model))
+
+    @cached_property
+    def database(self) -> str:
+        """The alias that the whole request reads: a router may name another replica each time."""
+        return self.get_database()
+
+    @cached_property
+    def unfiltered_rows(self) -> QuerySet[Any]:
+        """What `get_queryset()` gives, asked once a request."""
+        return self.get_queryset()
+
+    @cached_property
+    def shown_rows(self) -> QuerySet[Any]:
+        """The rows of the view's scopes that pass its filters."""
+        return self.filter_queryset(self.unfiltered_rows)
 
     @cached_property
     def scopes(self) -> list[ScopeValues] | None:
-        """What `get_scope()` gives, as a list; None for the whole feed."""
+        """What `get_scope()` gives, as a list of plain values; None for the whole feed."""
         given = self.get_scope()
         if given is None:
             return None
-        return [given] if isinstance(given, Mapping) else list(given)
-
-    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        scoped = self.in_scope(super().filter_queryset(queryset))
-        return scoped.using(self.get_database()) if self.request.method in SAFE else scoped
-
-    def in_scope(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return `queryset` without the rows of other scopes."""
-        if self.scopes is None:
-            return queryset
-        if not self.scopes:
-            return queryset.none()
-        within = Q()
-        for values in self.scopes:
-            within |= Q(
-                **{
-                    name if value is not None else f"{name}__isnull": value if value is not None else True
-                    for name, value in values.items()
-                }
-            )
-        return queryset.filter(within)
+        listed = [given] if isinstance(given, Mapping) else list(given)
+        return [{name: self._plain(name, value) for name, value in values.items()} for values in listed]
 
     @cached_property
     def scope_names(self) -> tuple[str, ...] | None:
         """The names of the scopes in the ledger, sorted; None for the whole feed."""
         if self.scopes is None:
             return None
-        feed, connection = self.get_feed(), connections[self.get_database()]
+        feed, connection = self.get_feed(), connections[self.database]
         try:
             return tuple(sorted({feed.scope_of(dict(values), connection) for values in self.scopes}))
         except (ValidationError, ValueError, TypeError):
             raise Http404 from None
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        scoped = self.in_scope(super().filter_queryset(queryset))
+        return scoped.using(self.database) if self.request.method in SAFE else scoped
+
+    def in_scope(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return `queryset` without the rows of other scopes."""
+        if self.scopes is None:
+            return queryset
+        if not self.scope_names:
+            return queryset.none()
+        within = Q()
+        for values in self.scopes:
+            within |= self._holds(values)
+        return queryset.filter(within)
+
+    def _holds(self, values: ScopeValues) -> Q:
+        """Return the condition of one scope: found by the column's index, then compared character by character."""
+        found = Q()
+        for field in self.get_feed().scope.fields:
+            value, own = values[field.name], own_field(field)
+            if value is None:
+                found &= Q((f"{field.name}__isnull", True))
+                continue
+            found &= Q((field.name, value))
+            if isinstance(own, CharField):
+                found &= Q(Exact(Verbatim(F(field.attname)), Value(own.to_python(value))))
+        return found
+
+    def _plain(self, name: str, value: Any) -> Any:
+        """Return the value of the scope's field `name` that a row whose foreign key is the object `value` has."""
+        if not isinstance(value, Model):
+            return value
+        field: Any = self.get_feed().model._meta.get_field(name)
+        if not (field.is_relation and isinstance(value, field.related_model)) or value.pk is None:
+            raise ImproperlyConfigured(
+                f"`get_scope()` of '{type(self).__name__}' gives {value!r} for '{name}': give the value of that field."
+            )
+        return getattr(value, field.target_field.attname)

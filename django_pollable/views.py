@@ -13,16 +13,14 @@ from django.http import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
 from rest_framework import generics, mixins, viewsets
-from rest_framework.authentication import SessionAuthentication
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
-from django_pollable import overload, problems
+from django_pollable import filtering, overload, problems
 from django_pollable.caching import CachePolicy
-from django_pollable.conditional import NotModified, Validators, weak_etag
+from django_pollable.conditional import NotModified, Validators, names_a_tag, weak_etag
 from django_pollable.conf import conf
 from django_pollable.cursors import Binding, fingerprint, fingerprint_once
 from django_pollable.exceptions import PollError
@@ -32,7 +30,13 @@ from django_pollable.ledger.state import FeedState
 from django_pollable.pacing import Circumstances
 from django_pollable.pages import Query, Rows
 from django_pollable.pagination import FeedPagination, SincePagination
-from django_pollable.representations import canonical_url, describe_serializer, request_filters
+from django_pollable.representations import (
+    canonical_url,
+    describe_serializer,
+    describe_user,
+    filters_of,
+    varies_of,
+)
 from django_pollable.scopes import ScopedMixin
 from django_pollable.signals import poll_answered
 
@@ -57,8 +61,9 @@ class PollableMixin(ScopedMixin):
         representation_version: change it when the serializer's output changes its meaning.
         poll_interval_seconds: the pace that `X-Poll-Interval` names; None for the setting. A function of
             `Circumstances`, as an `AdaptiveInterval` is, is asked for each answer.
-        discloses_removed: True where clients may learn the keys of rows that `get_queryset()`
-            hides inside their scope; otherwise a row that it begins to hide stays with the client.
+        discloses_removed: True where clients may learn the keys of rows that a rule hides inside their scope:
+            `get_queryset()`, or a filter backend whatever the query parameters are. Otherwise a row that a
+            rule begins to hide stays with the client; what only the client's own filter hides is always told.
     """
 
     cache_policy: ClassVar[CachePolicy] = CachePolicy.private()
@@ -77,46 +82,43 @@ class PollableMixin(ScopedMixin):
     def get_representation(self) -> tuple[Any, ...]:
         """Return what shapes the items besides their rows: a change of it expires cursors."""
         return (
-            describe_serializer(self.get_serializer_class(), self),
+            describe_serializer(self.get_serializer_class()),
             self.representation_version,
             get_language(),
             self.request.version,
         )
 
     def get_variant(self, interval: float) -> tuple[Any, ...]:
-        """Return what shapes an answer besides its cursor: it is part of every tag, so that no cache freezes it."""
+        """
+        Return what shapes an answer besides its cursor: it is part of every tag.
+
+        So is the interval (seconds) where caches share the answer, so that none freezes it; a client of
+        its own reads it from each 304.
+        """
         renderer: BaseRenderer = self.request.accepted_renderer
-        user = self.request.user if self.varies_by_user else None
         return (
             self.request._request.path,
             renderer.media_type,
-            interval,
-            str(user.pk) if user is not None and user.is_authenticated else None,
+            interval if self.cache_policy.is_public else None,
+            describe_user(self.request.user) if self.varies_by_user else None,
         )
 
     def answer(self, response: HttpResponseBase, validators: Validators, interval: float) -> HttpResponseBase:
         """Return `response`, a 200 or a 304, with the headers that both have; `interval` in seconds."""
-        validators.patch(response)
+        validators.patch(response, self.request._request)
         self.cache_policy.patch(response)
-        varies = self._vary()
+        varies = ["Accept-Encoding"] if conf.uses_middleware(GZIP) else []
+        varies += varies_of(self, is_public=self.cache_policy.is_public)
         if varies:
             patch_vary_headers(response, varies)
         response.headers["X-Poll-Interval"] = f"{interval:g}"
         response.headers["Accept-Ranges"] = "none"
         return response
 
-    def _vary(self) -> list[str]:
-        varies = ["Accept-Encoding"] if conf.uses_middleware(GZIP) else []
-        if self.cache_policy.is_public:
-            return varies
-        by_session = [
-            isinstance(authenticator, SessionAuthentication) for authenticator in self.request.authenticators or ()
-        ]
-        if any(by_session):
-            varies.append("Cookie")
-        if not all(by_session):
-            varies.append("Authorization")
-        return varies
+    def state_of(self, scopes: tuple[str, ...] | None) -> FeedState:
+        """Return where the feed stands for this request; several scopes have no one date of their newest change."""
+        state = poll_state(self.get_feed(), scopes, using=self.database)
+        return replace(state, last_modified=None) if scopes is not None and len(scopes) > 1 else state
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         overload.polls.begin()
@@ -135,15 +137,16 @@ class PollableMixin(ScopedMixin):
             set_rollback()
             exc = overload.outage(exc)
         if isinstance(exc, PollError):
-            return problems.of_poll_error(exc, restart=canonical_url(self.request, without=("since", "after_id")))
+            without = getattr(self.paginator, "position_parameters", ())
+            return problems.of_poll_error(exc, restart=canonical_url(self.request, without=without))
         response = super().handle_exception(exc)
         problems.describe(response, exc)
         return response
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
-        if response.status_code >= 400 and isinstance(response, Response):
-            problems.finalize(response, request)
+        if response.status_code >= 400:
+            problems.finalize(response)
         if request.method in SAFE:
             poll_answered.send(type(self), request=request, response=response)
         return response
@@ -157,31 +160,32 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(self.paginator, FeedPagination):
             return self._ordinary_list(request, *args, **kwargs)
+        filtering.refuse(self)
         paginator = self.paginator
-        using = self.get_database()
-        query = self._query(request, paginator, using)
-        log = ChangeLog(self.get_feed(), self.scope_names, using)
-        state = poll_state(log.feed, log.scopes, using=using)
+        query = self._query(request, paginator)
+        log = ChangeLog(self.get_feed(), self.scope_names, self.database)
+        state = self.state_of(log.scopes)
         interval = self.get_poll_interval_seconds(state)
         query = replace(query, variant=self.get_variant(interval))
         position = paginator.position(query, state, log)
-        for validators in paginator.candidates(query, position, state, request):
-            if validators.is_current(request):
-                return self.answer(NotModified(), validators, interval)
+        validators = paginator.foresee(query, position, state, request._request)
+        if validators.is_current(request._request):
+            return self.answer(NotModified(), validators, interval)
         with overload.first_sync_slot() if position.is_first_sync else nullcontext():
             page = paginator.page(query, position, state, self._rows(log))
             response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
         if page.has_more:
-            since = page.next.encode()
-            response.headers["Link"] = f'<{canonical_url(request, without=("after_id",), since=since)}>; rel="next"'
-        return self.answer(response, paginator.validators(query, position, page, state, request), interval)
+            since = {paginator.since_query_param: page.next.encode()}
+            url = canonical_url(request, without=paginator.position_parameters, **since)
+            response.headers["Link"] = f'<{url}>; rel="next"'
+        return self.answer(response, paginator.validators(query, position, page, state), interval)
 
     def _ordinary_list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        feed = self.get_feed()
-        state = poll_state(feed, self.scope_names, using=self.get_database())
+        filtering.refuse(self)
+        state = self.state_of(self.scope_names)
         interval = self.get_poll_interval_seconds(state)
         tag = weak_etag(
-            feed.id,
+            self.get_feed().id,
             state.epoch,
             state.head,
             self.scope_names,
@@ -190,32 +194,34 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
             self.get_variant(interval),
         )
         validators = Validators(tag, state.last_modified)
-        if validators.is_current(request):
+        is_named = names_a_tag(request._request)
+        if is_named and validators.is_current(request._request):
             return self.answer(NotModified(), validators, interval)
-        return self.answer(super().list(request, *args, **kwargs), validators, interval)
+        response: Any = super().list(request, *args, **kwargs)
+        if not is_named and validators.is_current(request._request):
+            response = NotModified()  # any page, or one of a date: only now is it known that there is one
+        return self.answer(response, validators, interval)
 
-    def _query(self, request: Request, paginator: FeedPagination, using: str) -> Query:
-        feed = self.get_feed()
-        own = (*paginator.own_parameters, api_settings.URL_FORMAT_OVERRIDE, api_settings.VERSION_PARAM)
-        given = sorted((name, values) for name, values in request._request.GET.lists() if name not in own)
-        path = sorted((name, str(value)) for name, value in self.kwargs.items() if name not in own)
+    def _query(self, request: Request, paginator: FeedPagination) -> Query:
+        feed, connection = self.get_feed(), connections[self.database]
+        filters = filters_of(self, request._request, without=paginator.own_parameters)
+        view = (type(self).__module__, type(self).__qualname__, getattr(self, "action", None))
         binding = Binding(
             feed.id,
-            fingerprint_once((self.scope_names,)),
-            fingerprint(given, path),
-            fingerprint_once((self.get_representation(),)),
+            fingerprint_once(self.scope_names),
+            fingerprint(*filters),
+            fingerprint_once(view, self.get_representation()),
         )
 
         def key(text: str) -> str:
-            return feed.key.encode([feed.key.parse(text, connections[using])], connections[using])
+            parsed = feed.key.parse(text, connection)
+            return feed.key.encode(parsed if len(feed.key.fields) > 1 else [parsed], connection)
 
         return paginator.parse(request._request, binding, key)
 
     def _rows(self, log: ChangeLog) -> Rows:
-        visible = self.in_scope(self.get_queryset()).using(log.using)
         existing = self.in_scope(log.feed.model._base_manager.using(log.using).all())
-        shown = self.filter_queryset(self.get_queryset())
-        return Rows(log, shown, visible, existing, bool(self.discloses_removed))
+        return Rows(log, self.shown_rows, lambda: filtering.rows_by_rule(self), existing, bool(self.discloses_removed))
 
 
 class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
@@ -223,19 +229,19 @@ class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         instance = self.get_object()
-        state = poll_state(self.get_feed(), None, using=self.get_database())
+        state = self.state_of(None)
         interval = self.get_poll_interval_seconds(state)
         validators = self._validators(instance, state, interval)
-        if validators.is_current(request):
+        if validators.is_current(request._request):
             return self.answer(NotModified(), validators, interval)
         instance = self.get_object()  # read after the tag: a newer row than its tag is safe, an older one is not
         return self.answer(Response(self.get_serializer(instance).data), validators, interval)
 
     def _validators(self, instance: Model, state: FeedState, interval: float) -> Validators:
-        feed, using = self.get_feed(), self.get_database()
+        feed, using = self.get_feed(), self.database
         key = feed.key.encode([getattr(instance, field.attname) for field in feed.key.fields], connections[using])
         sequence = ChangeLog(feed, None, using).object_sequence(key)
-        parts = (feed.id, state.epoch, key, sequence, sorted(request_filters(self.request)))
+        parts = (feed.id, state.epoch, key, sequence, sorted(self.request.GET.lists()))
         return Validators(weak_etag(parts, self.get_representation(), self.get_variant(interval)))
 
 

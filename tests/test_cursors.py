@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_pollable.cursors import MAX_SEQUENCE, Binding, Cursor, fingerprint
+from django_pollable.cursors import MAX_SEQUENCE, Binding, Cursor, _base64, _checksum, fingerprint, fingerprint_once
 from django_pollable.exceptions import InvalidCursor
+from django_pollable.ledger.tables import KEY_LENGTH
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 sequences = st.integers(0, MAX_SEQUENCE)
@@ -55,7 +56,10 @@ def test_any_text_is_a_cursor_or_invalid(token: str) -> None:
         Cursor(CURSOR.binding, "epoch", MAX_SEQUENCE + 1),
         Cursor(CURSOR.binding, "epoch", True),
         Cursor(CURSOR.binding, "epoch", 1, until="2"),  # type: ignore[arg-type]
-        Cursor(CURSOR.binding, "epoch", 1, key="\0"),
+        Cursor(CURSOR.binding, "epoch", 1, until=False),
+        Cursor(CURSOR.binding, "epoch", 1, horizon=-1),
+        Cursor(CURSOR.binding, "epoch", 1, key=0),  # type: ignore[arg-type]
+        Cursor(CURSOR.binding, "epoch", 1, last_key=False),  # type: ignore[arg-type]
         Cursor(CURSOR.binding, "epoch", 1, key=["a"]),  # type: ignore[arg-type]
         Cursor(Binding("7", "", "", ""), "epoch", 1),  # type: ignore[arg-type]
     ],
@@ -68,3 +72,25 @@ def test_a_forged_token_with_parts_of_other_types_is_invalid(cursor: Cursor) -> 
 def test_a_fingerprint_is_the_same_in_every_process() -> None:
     assert fingerprint("a", 1, None, ["b"]) == fingerprint("a", 1, None, ("b",)) != fingerprint("a", 1, None)
     assert fingerprint("a") == "XCogI2wJDu6P"
+
+
+@pytest.mark.parametrize("parts", ['["7"', '[7,"s","f","r","e",1,"\\ud800"]', '[7, "s","f","r","e",1]', '{"a":1}'])
+def test_a_forged_token_of_other_json_is_invalid(parts: str) -> None:
+    data = parts.encode()
+
+    with pytest.raises(InvalidCursor):
+        Cursor.decode(f"v1.{_base64(_checksum(data) + data)}")
+
+
+@pytest.mark.parametrize("character", ["a", "\0", '"', "\x1f", "é", "\U0001f600"])
+def test_a_cursor_of_the_longest_keys_is_one(character: str) -> None:
+    key = character * KEY_LENGTH
+    binding = Binding(2**31 - 1, *[fingerprint("x")] * 3)
+    cursor = Cursor(binding, "e" * 16, MAX_SEQUENCE, key, MAX_SEQUENCE, key, MAX_SEQUENCE)
+
+    assert Cursor.decode(cursor.encode()) == cursor
+
+
+def test_what_cannot_be_kept_in_memory_has_a_fingerprint_too() -> None:
+    assert fingerprint_once("a", ["b"]) == fingerprint_once("a", ("b",)) == fingerprint("a", ["b"])
+    assert fingerprint({"b", "a"}) == fingerprint(["a", "b"])

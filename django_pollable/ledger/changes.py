@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Max, Min, QuerySet, Subquery
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Exists, Expression, Func, Max, Min, OuterRef, QuerySet, Subquery, TextField, Value
+from django.db.models.functions import Cast, Concat, Replace
 
+from django_pollable.ledger.keys import ESCAPES, SEPARATOR, KeyFields
 from django_pollable.ledger.options import FeedOptions
-from django_pollable.ledger.tables import Change, Feed, Scope
+from django_pollable.ledger.tables import KEY_LENGTH, Change, Feed, KeyField, PendingChange, Scope
+
+
+class Verbatim(Func):
+    """A text that is compared character by character, whatever its column's collation."""
+
+    output_field = TextField()
+    template = '%(expressions)s COLLATE "C"'
+
+    def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="%(expressions)s COLLATE BINARY", **context)
+
+    def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        _, _, collation = str(KeyField(max_length=KEY_LENGTH).db_type(connection)).rpartition(" ")
+        template = f"CONVERT(%(expressions)s USING utf8mb4) COLLATE {collation}"
+        return self.as_sql(compiler, connection, template=template, **context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +43,18 @@ class ChangeLog:
         and the horizon at that moment: where it has passed `sequence`, keys are missing.
         """
         rows = self._rows().filter(sequence__gt=sequence, sequence__lte=head).order_by("sequence")
-        found = list(
-            rows.annotate(horizon=Subquery(self._horizons())).values_list("key", "sequence", "horizon")[:limit]
-        )
-        horizon = found[0][2] if found else self.horizon()
-        return [(key, number) for key, number, _ in found], horizon or 0
+        return self._with_horizon(rows, "sequence", limit)
 
-    def first_keys_after(self, sequence: int, *, head: int, limit: int) -> list[tuple[str, int]]:
+    def first_keys_after(self, sequence: int, *, head: int, limit: int) -> tuple[list[tuple[str, int]], int]:
         """Return the same by where keys first stood: later changes of a row do not move it."""
         rows = self._rows().filter(sequence__gt=sequence, first_sequence__gt=sequence, first_sequence__lte=head)
-        return list(rows.order_by("first_sequence").values_list("key", "first_sequence")[:limit])
+        return self._with_horizon(rows.order_by("first_sequence"), "first_sequence", limit)
+
+    def unrecorded(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Return those of the feed's `rows` that have no change in these scopes, numbered or pending."""
+        key = _text_of(self.feed.key)
+        pending = self._in_scopes(PendingChange.objects.using(self.using).filter(feed_id=self.feed.id, via=""))
+        return rows.exclude(Exists(self._rows().filter(key=key))).exclude(Exists(pending.filter(key=key)))
 
     def first_sequence_of(self, key: str) -> int | None:
         """Return where `key` first stood, or None where no change of it is recorded."""
@@ -74,6 +95,12 @@ class ChangeLog:
             return found
         return Feed.objects.using(self.using).values_list("horizon", flat=True).get(pk=self.feed.id)
 
+    def _with_horizon(self, rows: QuerySet[Change], place: str, limit: int) -> tuple[list[tuple[str, int]], int]:
+        """Return keys and places of `rows` and the horizon, in one statement where there are any."""
+        found = list(rows.annotate(horizon=Subquery(self._horizons())).values_list("key", place, "horizon")[:limit])
+        horizon = found[0][2] if found else self.horizon()
+        return [(key, number) for key, number, _ in found], horizon or 0
+
     def _horizons(self) -> QuerySet[Scope, int]:
         scopes = Scope.objects.using(self.using).filter(feed_id=self.feed.id)
         if self.scopes is not None:
@@ -81,5 +108,18 @@ class ChangeLog:
         return scopes.order_by().values("feed_id").annotate(top=Max("horizon")).values_list("top", flat=True)
 
     def _rows(self) -> QuerySet[Change]:
-        rows = Change.objects.using(self.using).filter(feed_id=self.feed.id)
+        return self._in_scopes(Change.objects.using(self.using).filter(feed_id=self.feed.id))
+
+    def _in_scopes(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         return rows if self.scopes is None else rows.filter(scope__in=self.scopes)
+
+
+def _text_of(key: KeyFields) -> Expression:
+    """Return the SQL that makes of an outer row's columns what `KeyFields.encode` makes of its values."""
+    parts: list[Any] = []
+    for field in key.fields:
+        part: Any = Cast(OuterRef(field.attname), KeyField(max_length=KEY_LENGTH))
+        for character, escaped in ESCAPES if key.escapes(field) else ():
+            part = Replace(part, Value(character), Value(escaped))
+        parts += [part, Value(SEPARATOR)]
+    return Verbatim(Concat(*parts[:-1], output_field=TextField()) if len(parts) > 2 else parts[0])
