@@ -69,8 +69,9 @@ class Validators:
         """
         self._check_preconditions(request)
         if "HTTP_IF_NONE_MATCH" in request.META:
-            sent = parse_etags(request.META["HTTP_IF_NONE_MATCH"])
-            return sent == ["*"] or self.etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in sent]
+            sent = request.META["HTTP_IF_NONE_MATCH"]
+            bare = self.etag.removeprefix("W/")
+            return sent == self.etag or any(tag in ("*", bare, f"W/{bare}") for tag in parse_etags(sent))
         return self.last_modified is not None and _date(request, "IF_MODIFIED_SINCE") == self.last_modified
 
     def _check_preconditions(self, request: HttpRequest) -> None:
@@ -92,7 +93,7 @@ def _date(request: HttpRequest, header: str) -> int | None:
 class _Headers(ResponseHeaders):
     def __setitem__(self, key: str, value: Any) -> None:
         if key.lower() != "content-length":
-            super().__setitem__(key, value)
+            ResponseHeaders.__setitem__(self, key, value)
 
 
 class NotModified(HttpResponseNotModified):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -46,7 +47,7 @@ def rows_by_rule(view: ScopedMixin) -> QuerySet[Any]:
     bare.request._request.GET = QueryDict()
     bare.filter_backends = [backend for backend in view.filter_backends if not _requires_parameters(backend, bare)]
     try:
-        return bare.filter_queryset(view.unfiltered_rows)
+        return bare.filter_queryset(view.unfiltered_rows.all())
     except (APIException, PermissionDenied, Http404, KeyError):
         return view.unfiltered_rows.none()
 
@@ -54,13 +55,17 @@ def rows_by_rule(view: ScopedMixin) -> QuerySet[Any]:
 def _may_refuse(view: ScopedMixin) -> bool:
     if type(view).filter_queryset is not ScopedMixin.filter_queryset or getattr(view, "filterset_class", None):
         return True
-    names = {f"{backend.__module__}.{backend.__qualname__}" for backend in view.filter_backends}
-    return not names <= PARAMETERS_ONLY
+    return not all(map(_refuses_parameters_only, view.filter_backends))
+
+
+@cache
+def _refuses_parameters_only(backend: type) -> bool:
+    return f"{backend.__module__}.{backend.__qualname__}" in PARAMETERS_ONLY
 
 
 def _requires_parameters(backend: Any, view: ScopedMixin) -> bool:
     try:
-        backend().filter_queryset(view.request, view.unfiltered_rows, view)
+        backend().filter_queryset(view.request, view.unfiltered_rows.all(), view)
     except ValidationError:
         return True
     except (APIException, PermissionDenied, Http404, KeyError):

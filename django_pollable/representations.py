@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.serializers import ALL_FIELDS, BaseSerializer
 from rest_framework.settings import api_settings
 from rest_framework.versioning import AcceptHeaderVersioning, QueryParameterVersioning, URLPathVersioning
+from rest_framework.views import APIView
 
 from django_pollable.cursors import fingerprint
 
@@ -38,22 +39,22 @@ def filters_of(view: View, request: HttpRequest, *, without: tuple[str, ...]) ->
 
     That is all but the parameters `without`, and what chooses the version and the renderer.
     """
-    versioning: Any = view.versioning_class or object
-    by_query, by_path = {*without, api_settings.URL_FORMAT_OVERRIDE}, {api_settings.FORMAT_SUFFIX_KWARG}
-    if not _has_renderers_to_choose(view):
-        by_query.discard(api_settings.URL_FORMAT_OVERRIDE)
-    if issubclass(versioning, QueryParameterVersioning):
-        by_query.add(versioning.version_param)
-    if issubclass(versioning, URLPathVersioning):
-        by_path.add(versioning.version_param)
-    query = sorted((name, values) for name, values in request.GET.lists() if name not in by_query)
-    return query, sorted((name, str(value)) for name, value in view.kwargs.items() if name not in by_path)
+    path_without: tuple[str | None, ...] = (api_settings.FORMAT_SUFFIX_KWARG,)
+    if _has_renderers_to_choose(view):
+        without += (api_settings.URL_FORMAT_OVERRIDE,)
+    if view.versioning_class is not None:
+        parameter = (view.versioning_class.version_param,)
+        without += parameter if issubclass(view.versioning_class, QueryParameterVersioning) else ()
+        path_without += parameter if issubclass(view.versioning_class, URLPathVersioning) else ()
+    query = [(name, values) for name, values in request.GET.lists() if name not in without]
+    path = [(name, str(value)) for name, value in view.kwargs.items() if name not in path_without]
+    return sorted(query), sorted(path)
 
 
 def varies_of(view: View, *, is_public: bool) -> list[str]:
     """Return the request headers that renderer, version and user of an answer depend on."""
     varies = []
-    if _has_renderers_to_choose(view) or issubclass(view.versioning_class or object, AcceptHeaderVersioning):
+    if _has_renderers_to_choose(view) or _has_version_in_header(view):
         varies.append("Accept")
     if is_public:
         return varies
@@ -84,9 +85,10 @@ _serializers: MutableMapping[Any, str] = WeakKeyDictionary()
 
 def describe_serializer(serializer_class: Any) -> str:
     """Return a fingerprint of the fields that `serializer_class` declares, computed once a class."""
-    if serializer_class not in _serializers:
-        _serializers[serializer_class] = fingerprint(_describe(serializer_class))
-    return _serializers[serializer_class]
+    found = _serializers.get(serializer_class)
+    if found is None:
+        found = _serializers[serializer_class] = fingerprint(_describe(serializer_class))
+    return found
 
 
 def _describe(serializer_class: Any) -> tuple[Any, ...]:
@@ -122,4 +124,9 @@ def _model_fields(meta: Any) -> Iterator[tuple[str, str]]:
 
 
 def _has_renderers_to_choose(view: View) -> bool:
-    return len(view.get_renderers()) > 1
+    """A view that overrides `get_renderers()` is taken to have them."""
+    return len(view.renderer_classes) > 1 or type(view).get_renderers is not APIView.get_renderers
+
+
+def _has_version_in_header(view: View) -> bool:
+    return view.versioning_class is not None and issubclass(view.versioning_class, AcceptHeaderVersioning)

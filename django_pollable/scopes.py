@@ -63,13 +63,15 @@ class ScopedMixin(GenericAPIView):
 
     @cached_property
     def unfiltered_rows(self) -> QuerySet[Any]:
-        """What `get_queryset()` gives, asked once a request."""
-        return self.get_queryset()
+        """What `get_queryset()` gives, asked once a request, and not copied where it would only copy `queryset`."""
+        own: Any = self.queryset  # type: ignore[arg-type]
+        is_own = own is not None and type(self).get_queryset is generics.GenericAPIView.get_queryset
+        return own if is_own else self.get_queryset()
 
     @cached_property
     def shown_rows(self) -> QuerySet[Any]:
         """The rows of the view's scopes that pass its filters."""
-        return self.filter_queryset(self.unfiltered_rows)
+        return self.filter_queryset(self.unfiltered_rows.all())
 
     @cached_property
     def scopes(self) -> list[ScopeValues] | None:

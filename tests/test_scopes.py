@@ -27,7 +27,7 @@ def test_a_scope_of_text_is_compared_character_by_character(api: APIClient, othe
     """P5: whatever the column's collation takes for equal."""
     owner = UserFactory()
     mine = DocumentFactory(owner=owner, folder="A")
-    theirs = DocumentFactory(owner=owner, folder=other)
+    DocumentFactory(owner=owner, folder=other)
     start = api.get("/documents/", {"owner": owner.pk, "folder": "A", "since": "now"}).json()["next_since"]
 
     shown = api.get("/documents/", {"owner": owner.pk, "folder": "A"}).json()["items"]
