@@ -142,7 +142,8 @@ def test_the_interval_is_in_the_tag_only_where_caches_share_it(api: APIClient, a
 
 
 def test_a_304_takes_no_length_and_says_so() -> None:
-    answer = CommonMiddleware(lambda request: HttpResponse()).process_response(RequestFactory().get("/"), NotModified())
+    middleware = CommonMiddleware(lambda _: HttpResponse())
+    answer = middleware.process_response(RequestFactory().get("/"), NotModified())
 
     assert not answer.has_header("Content-Length")
     assert "Content-Length" not in answer.headers

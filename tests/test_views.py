@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from rest_framework.decorators import action
+from rest_framework.pagination import PageNumberPagination
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
+from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory
 from rest_framework.versioning import QueryParameterVersioning
 
 from django_pollable.exceptions import NotTracked
-from tests.shop.models import Item, Tenant
-from tests.shop.views import OpenItems
+from django_pollable.ledger.options import feed_of
+from django_pollable.ledger.sequencer import settle
+from django_pollable.ledger.tables import Feed
+from tests.factories import CountryFactory
+from tests.shop.models import Item, Price, Tenant
+from tests.shop.views import ItemViewSet, OpenItems
 
 pytestmark = pytest.mark.django_db
 
@@ -74,3 +82,52 @@ def test_a_user_without_scopes_has_an_empty_feed(tenant: Tenant) -> None:
     Item.objects.create(tenant=tenant)
 
     assert Nothing.as_view()(APIRequestFactory().get("/"), tenants="1").data["items"] == []
+
+
+def test_an_action_that_pages_by_a_feed_is_told_to_choose_another_paginator(tenant: Tenant) -> None:
+    class Items(ItemViewSet):
+        permission_classes = []
+
+        @action(detail=False)
+        def recent(self, request: Any, **kwargs: Any) -> Any:
+            return self.get_paginated_response(self.paginate_queryset(self.get_queryset()))
+
+        @action(detail=False, pagination_class=PageNumberPagination)
+        def paged(self, request: Any, **kwargs: Any) -> Any:
+            return Response(self.paginate_queryset(self.get_queryset()))
+
+    with pytest.raises(ImproperlyConfigured, match="paginator of its own"):
+        Items.as_view({"get": "recent"})(APIRequestFactory().get("/"), tenant=str(tenant.pk))
+    paged = Items.as_view({"get": "paged"}, **Items.paged.kwargs)
+    assert paged(APIRequestFactory().get("/"), tenant=str(tenant.pk)).status_code == 200
+
+
+def test_a_thousand_composite_keys_are_looked_up(api: APIClient) -> None:
+    start = api.get("/prices/").json()["next_since"]
+    Price.objects.bulk_create(Price(product=number, currency="EUR", amount=1) for number in range(1100))
+    while settle(feed_of(Price), using="default"):
+        pass
+
+    page = api.get("/prices/", {"since": start, "limit": 1000}).json()
+    Price.objects.all().delete()
+    while settle(feed_of(Price), using="default"):
+        pass
+    gone = api.get("/prices/", {"since": start, "limit": 1000}).json()
+
+    assert len(page["items"]) == len(gone["removed"]) == 1000
+
+
+def test_a_list_and_a_single_resource_have_other_tags(api: APIClient, tenant: Tenant) -> None:
+    CountryFactory(code="a")
+
+    assert api.get("/countries/")["ETag"] != api.get("/countries/a/")["ETag"]
+
+
+def test_a_time_before_the_history_began_anew_is_gone(api: APIClient, tenant: Tenant) -> None:
+    """P2, P24: `Feed.pruned_before` says so."""
+    url = f"/open/{tenant.pk}/items/"
+    api.get(url)
+    Feed.objects.filter(pk=feed_of(Item).id).update(pruned_before=1_700_000_000_000)
+
+    assert api.get(url, {"since": 1_699_999_999}).json()["reason"] == "history-pruned"
+    assert api.get(url, {"since": 1_700_000_000}).status_code == 200
