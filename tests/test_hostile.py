@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.db import connection
-from rest_framework.test import APIClient
+from rest_framework.test import APIClient, APIRequestFactory
 
+from django_pollable.cursors import Cursor
+from django_pollable.pagination import AfterIdPagination
 from tests.shop.models import Item, Tenant
+from tests.shop.views import Countries, Logs, Prices
 
 pytestmark = pytest.mark.django_db
 
@@ -81,3 +86,32 @@ def test_a_hostile_scope_of_text_is_only_a_scope(api: APIClient, db: None) -> No
     for folder in ("", "~", ",", "~.", "a,b", "'; DROP TABLE shop_item; --", "%s", "\0"):
         answer = api.get("/documents/", {"owner": "1", "folder": folder})
         assert answer.status_code == (404 if folder == "\0" and connection.vendor == "postgresql" else 200)
+
+
+class PricesAfter(Prices):
+    pagination_class = AfterIdPagination
+
+
+class CountryList(Countries):
+    """Keys of text."""
+
+
+class CountriesAfter(Countries):
+    pagination_class = AfterIdPagination
+
+
+FORGED = ["", "\0", "x", "a,b", "1,a,b", "1,\0", ",", "~", "9" * 40, "9" * 40 + ",a", "z" * 300, "1," + "z" * 300, "²"]
+
+
+@pytest.mark.parametrize("text", FORGED)
+@pytest.mark.parametrize("view", [Logs, PricesAfter, Prices, CountryList, CountriesAfter])
+def test_a_forged_key_is_a_problem_and_not_a_crash(db: None, view: Any, text: str) -> None:
+    handler = view.as_view(*([{"get": "list"}] if issubclass(view, Countries) else []))
+    cursor = Cursor.decode(handler(APIRequestFactory().get("/", {"since": "now"})).data["next_since"])
+
+    for forged in (replace(cursor, key=text), replace(cursor, key=text, last_key=text)):
+        assert handler(APIRequestFactory().get("/", {"since": forged.encode()})).status_code in (200, 400)
+    assert handler(APIRequestFactory().get("/", {"after_id": text})).status_code in (200, 400)
+    if connection.vendor == "postgresql" and "\0" in text:
+        forged = replace(cursor, key=text)
+        assert handler(APIRequestFactory().get("/", {"since": forged.encode()})).status_code == 400

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import QuerySet
+from django.db import connection
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Collate
+from django.db.models.lookups import Exact
 from django.test import override_settings
 from rest_framework.test import APIClient, APIRequestFactory
 
+from django_pollable.ledger.changes import Verbatim
 from tests.factories import DocumentFactory, ItemFactory, TenantFactory, UserFactory
 from tests.shop.models import Document, Item, Tenant
 from tests.shop.views import AllItems, ItemViewSet, OpenItems
@@ -38,7 +42,19 @@ def test_a_scope_of_text_is_compared_character_by_character(api: APIClient, othe
     assert changed["removed"] == []
 
 
-def test_a_scope_of_text_is_found_by_its_index_first(api: APIClient) -> None:
+def test_a_text_is_compared_verbatim_where_its_collation_knows_no_case() -> None:
+    collation = {"sqlite": "NOCASE", "mysql": "utf8mb4_general_ci"}.get(connection.vendor)
+    if collation is None:
+        pytest.skip("PostgreSQL has no such collation unless one is made")
+    DocumentFactory(folder="a")
+    folder = Collate(F("folder"), collation)
+
+    assert Document.objects.filter(Exact(folder, Value("A"))).count() == 1
+    assert Document.objects.filter(Exact(folder, Value("A")), Exact(Verbatim(folder), Value("A"))).count() == 0
+    assert Document.objects.filter(Exact(folder, Value("A")), Exact(Verbatim(folder), Value("a"))).count() == 1
+
+
+def test_a_scope_of_numbers_is_compared_once() -> None:
     view: Any = OpenItems()
     view.setup(APIRequestFactory().get("/"), tenants="1")
 
