@@ -50,7 +50,7 @@ class Rows:
 
     def last_key(self) -> str | None:
         """Return the highest key of the whole table, in one indexed query."""
-        newest = self.log.feed.model._base_manager.using(self.log.using).order_by("-pk").first()
+        newest = QuerySet(self.log.feed.model, using=self.log.using).order_by("-pk").first()
         return None if newest is None else self.key(newest)
 
     def of_keys(self, keys: Iterable[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import connections
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
@@ -220,7 +220,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         return paginator.parse(request._request, binding, key)
 
     def _rows(self, log: ChangeLog) -> Rows:
-        existing = self.in_scope(log.feed.model._base_manager.using(log.using).all())
+        existing = self.in_scope(QuerySet(log.feed.model, using=log.using))
         return Rows(log, self.shown_rows, lambda: filtering.rows_by_rule(self), existing, bool(self.discloses_removed))
 
 

@@ -12,7 +12,10 @@ from django.test.utils import isolate_apps
 from django.urls import path
 from rest_framework.generics import ListAPIView
 
-from django_pollable import checks
+from django_pollable.checks import databases
+from django_pollable.checks import models as model_checks
+from django_pollable.checks import settings as setting_checks
+from django_pollable.checks import views as view_checks
 from django_pollable.ledger import triggers
 from django_pollable.ledger.options import Declaration, FeedOptions
 from django_pollable.models import PollableModel
@@ -53,7 +56,7 @@ def test_the_project_of_the_tests_passes_but_for_the_view_that_hides_rows() -> N
 )
 def test_a_setting_that_cannot_be_is_refused(name: str, value: object) -> None:
     with override_settings(**{f"POLLABLE_{name}": value}):
-        (message,) = checks.check_settings(None)
+        (message,) = setting_checks.check_settings(None)
 
     assert (message.id, message.msg) == ("pollable.E001", f"POLLABLE_{name} cannot be {value!r}.")
 
@@ -61,12 +64,12 @@ def test_a_setting_that_cannot_be_is_refused(name: str, value: object) -> None:
 @pytest.mark.parametrize(("name", "value"), [("FIRST_SYNC_SLOTS", 3), ("RATELIMIT_HEADERS", None), ("NUM_PROXIES", 2)])
 def test_a_setting_that_can_be_passes(name: str, value: object) -> None:
     with override_settings(**{f"POLLABLE_{name}": value}):
-        assert checks.check_settings(None) == []
+        assert setting_checks.check_settings(None) == []
 
 
 @override_settings(RATELIMIT_USE_CACHE="unheard-of")
 def test_the_cache_that_counts_must_exist() -> None:
-    (message,) = checks.check_settings(None)
+    (message,) = setting_checks.check_settings(None)
 
     assert message.msg == "RATELIMIT_USE_CACHE cannot be 'unheard-of'."
 
@@ -82,7 +85,7 @@ def test_the_cache_that_counts_must_exist() -> None:
     ],
 )
 def test_a_declaration_that_cannot_be_is_refused(model: Any, declaration: Declaration, expected: str) -> None:
-    assert ids(checks._check_feed(FeedOptions(model, "x", declaration))) == [expected]
+    assert ids(model_checks._check_feed(FeedOptions(model, "x", declaration))) == [expected]
 
 
 @isolate_apps("tests.shop")
@@ -93,14 +96,14 @@ def test_a_key_that_can_be_too_long_is_refused() -> None:
         class Meta:
             app_label = "shop"
 
-    assert ids(checks._check_feed(FeedOptions(Long, "long", Declaration()))) == ["pollable.E014"]
+    assert ids(model_checks._check_feed(FeedOptions(Long, "long", Declaration()))) == ["pollable.E014"]
 
 
 def test_two_feeds_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     feeds = [FeedOptions(model, "same", Declaration()) for model in (Item, Tenant)]
-    monkeypatch.setattr(checks, "feeds", lambda: feeds)
+    monkeypatch.setattr(model_checks, "feeds", lambda: feeds)
 
-    assert ids(checks.check_models(None)) == ["pollable.E015"]
+    assert ids(model_checks.check_models(None)) == ["pollable.E015"]
 
 
 def test_a_paginator_of_feeds_needs_a_pollable_view() -> None:
@@ -109,21 +112,21 @@ def test_a_paginator_of_feeds_needs_a_pollable_view() -> None:
         serializer_class = ItemSerializer
         pagination_class = SincePagination
 
-    assert ids(checks._check_view(Plain)) == ["pollable.E020"]
+    assert ids(view_checks._check_view(Plain)) == ["pollable.E020"]
 
 
 def test_a_view_of_an_untracked_model_is_refused() -> None:
     class Tenants(PollableListAPIView):
         queryset = Tenant.objects.all()
 
-    assert ids(checks._check_view(Tenants)) == ["pollable.E021"]
+    assert ids(view_checks._check_view(Tenants)) == ["pollable.E021"]
 
 
 def test_a_view_of_a_model_with_a_scope_needs_get_scope() -> None:
     class Items(PollableListAPIView):
         queryset = Item.objects.all()
 
-    assert ids(checks._check_view(Items)) == ["pollable.E022"]
+    assert ids(view_checks._check_view(Items)) == ["pollable.E022"]
 
 
 def test_a_public_view_that_knows_its_users_draws_a_warning() -> None:
@@ -131,23 +134,23 @@ def test_a_public_view_that_knows_its_users_draws_a_warning() -> None:
         varies_by_user = True
         discloses_removed = True
 
-    assert ids(checks._check_view(Items)) == ["pollable.W023"]
+    assert ids(view_checks._check_view(Items)) == ["pollable.W023"]
 
 
 def test_views_are_found_through_includes() -> None:
     patterns = [path("x/", DraftlessItems.as_view()), path("y/", print)]
 
-    assert list(checks.views_of(patterns)) == [DraftlessItems]
+    assert list(view_checks.views_of(patterns)) == [DraftlessItems]
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("_reinstalled")
 def test_a_missing_trigger_is_an_error() -> None:
-    assert checks.check_triggers(None, databases=["default"]) == []
+    assert databases.check_triggers(None, databases=["default"]) == []
 
     triggers.drop("default", ["shop_log"])
 
-    assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.W030"]
+    assert ids(databases.check_triggers(None, databases=["default"])) == ["pollable.W030"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -160,7 +163,7 @@ def test_a_cascade_that_the_database_carries_out_is_an_error_where_it_fires_no_t
             " REFERENCES shop_item (id) ON DELETE CASCADE"
         )
     try:
-        assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.W031"]
+        assert ids(databases.check_triggers(None, databases=["default"])) == ["pollable.W031"]
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE shop_part DROP FOREIGN KEY part_cascade")
@@ -173,7 +176,7 @@ def test_a_partition_draws_a_warning_where_its_writes_are_not_seen() -> None:
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE shop_log_2026 () INHERITS (shop_log)")
 
-    (found,) = checks.check_triggers(None, databases=["default"])
+    (found,) = databases.check_triggers(None, databases=["default"])
     assert (found.id, found.msg.split()[0]) == ("pollable.W033", "shop_log")
 
 
@@ -184,7 +187,7 @@ def test_replace_draws_a_warning_where_its_removals_are_not_seen() -> None:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA recursive_triggers = OFF")
     try:
-        assert ids(checks.check_triggers(None, databases=["default"])) == ["pollable.W034"]
+        assert ids(databases.check_triggers(None, databases=["default"])) == ["pollable.W034"]
     finally:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA recursive_triggers = ON")

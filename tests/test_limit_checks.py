@@ -10,7 +10,7 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
-from django_pollable import limit_checks
+from django_pollable.checks import limits as limit_checks
 from django_pollable.pacing import AdaptiveInterval
 from django_pollable.throttling import PollableThrottle
 from tests.shop.views import OpenItems

@@ -14,6 +14,7 @@ from django.test import override_settings
 
 from django_pollable.exceptions import NotYetAvailable
 from django_pollable.ledger import history, sequencer
+from django_pollable.ledger.changes import COMMIT_SECONDS, ChangeLog
 from django_pollable.ledger.options import feed_of
 from django_pollable.ledger.pace import FULL_LOOK_SECONDS, NEXT_TRY_SECONDS, SETTLE_BURST, SETTLES_PER_SECOND, Pace
 from django_pollable.ledger.sequencer import settle, settle_all
@@ -310,3 +311,17 @@ def test_each_batch_of_changes_has_a_second_of_its_own_whatever_the_clock_does()
     assert burst[: AHEAD_SECONDS + 1] == list(range(now, now + AHEAD_SECONDS + 1))
     assert max(burst) == next_modified_at(max(burst), now) == now + AHEAD_SECONDS + 1
     assert next_modified_at(now, now - 3600) == now + 1
+
+
+def test_a_time_reaches_back_as_long_as_a_write_may_have_waited_for_its_commit() -> None:
+    """SQLite's triggers tell the time of the write: a client may have asked in between."""
+    Log.objects.create(text="one")
+    settle_logs()
+    change = Change.objects.filter(feed_id=feed_of(Log).id).latest("sequence")
+    log = ChangeLog(feed_of(Log), None, "default")
+
+    later = log.position_at(change.changed_at + COMMIT_SECONDS * 1000)
+
+    assert log.position_at(change.changed_at) == change.sequence - 1
+    assert later == (change.sequence - 1 if connection.vendor == "sqlite" else None)
+    assert log.position_at(change.changed_at + COMMIT_SECONDS * 1000 + 1) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Exists, Expression, Func, Max, Min, OuterRef, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import Cast, Concat, Replace
@@ -27,6 +28,10 @@ class Verbatim(Func):
         _, _, collation = str(KeyField(max_length=KEY_LENGTH).db_type(connection)).rpartition(" ")
         template = f"CONVERT(%(expressions)s USING utf8mb4) COLLATE {collation}"
         return self.as_sql(compiler, connection, template=template, **context)
+
+
+COMMIT_SECONDS = 60
+"""How long a transaction that writes may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +82,11 @@ class ChangeLog:
         """
         Return the sequence before all changes recorded at or after `instant` (Unix milliseconds).
 
-        None where all of them are recorded before it: the head.
+        None where all of them are recorded before it: the head. On SQLite the time is that of the write:
+        its commit may be up to `COMMIT_SECONDS` later.
         """
-        later = self._rows().filter(changed_at__gte=instant)
+        margin = COMMIT_SECONDS * 1000 if connections[self.using].vendor == "sqlite" else 0
+        later = self._rows().filter(changed_at__gte=instant - margin)
         found: int | None = later.aggregate(first=Min("sequence"))["first"]
         return None if found is None else found - 1
 

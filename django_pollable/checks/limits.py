@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import get_resolver
 
 from django_pollable.caches import is_shared
-from django_pollable.checks import views_of
+from django_pollable.checks.views import views_of
 from django_pollable.conf import conf
 from django_pollable.pacing import AdaptiveInterval
 from django_pollable.throttling import PollableThrottle
