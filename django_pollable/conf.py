@@ -1,16 +1,20 @@
-"""The settings of django_pollable, read at the time of use."""
+"""The settings of django_pollable, read at the time of their first use."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
+from django.core.signals import setting_changed
 
 T = TypeVar("T")
 
 
 class PollableSettings:
     """Each property is the Django setting `POLLABLE_<NAME>`, or its default."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
 
     @property
     def page_size(self) -> int:
@@ -88,8 +92,14 @@ class PollableSettings:
         return self._get("IPV6_PREFIX_LENGTH", 64)
 
     def _get(self, name: str, default: T) -> T:
-        value: T = getattr(settings, f"POLLABLE_{name}", default)
+        if name not in self._known:  # Django takes its time to find that a setting is not there
+            self._known[name] = getattr(settings, f"POLLABLE_{name}", default)
+        value: T = self._known[name]
         return value
+
+    def forget(self, **kwargs: Any) -> None:
+        """Read the settings anew: a test has changed one."""
+        self._known.clear()
 
     def uses_middleware(self, path: str) -> bool:
         """Return whether the project has the middleware `path`."""
@@ -101,3 +111,4 @@ class PollableSettings:
 
 
 conf = PollableSettings()
+setting_changed.connect(conf.forget)

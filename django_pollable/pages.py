@@ -183,6 +183,10 @@ class Query:
             return "time"
         return self.since or ("first" if self.after is None else "after")
 
+    def shaped_by(self, variant: tuple[Any, ...]) -> Query:
+        """Return the query of an answer whose bytes depend on `variant`, too."""
+        return Query(self.binding, self.limit, self.since, self.after, variant)
+
     def is_at(self, position: Position, state: FeedState) -> bool:
         """Return whether the query's cursor is at the head, so that nothing follows."""
         return position.key is None and position.sequence >= state.head and isinstance(self.since, Cursor)

@@ -19,7 +19,7 @@ from rest_framework.settings import api_settings
 from rest_framework.versioning import AcceptHeaderVersioning, QueryParameterVersioning, URLPathVersioning
 from rest_framework.views import APIView
 
-from django_pollable.cursors import fingerprint
+from django_pollable.cursors import fingerprint, fingerprint_once
 
 View = GenericAPIView[Any]
 
@@ -33,9 +33,9 @@ def canonical_url(request: Request, *, without: tuple[str, ...], **parameters: s
     return f"{path}?{sent}" if sent else path
 
 
-def filters_of(view: View, request: HttpRequest, *, without: tuple[str, ...]) -> tuple[list[Any], list[Any]]:
+def describe_filters(view: View, request: HttpRequest, *, without: tuple[str, ...]) -> str:
     """
-    Return what of the query and of the path says which rows are asked for, in the order of names.
+    Return a fingerprint of what in the query and in the path says which rows are asked for.
 
     That is all but the parameters `without`, and what chooses the version and the renderer.
     """
@@ -46,9 +46,9 @@ def filters_of(view: View, request: HttpRequest, *, without: tuple[str, ...]) ->
         parameter = (view.versioning_class.version_param,)
         without += parameter if issubclass(view.versioning_class, QueryParameterVersioning) else ()
         path_without += parameter if issubclass(view.versioning_class, URLPathVersioning) else ()
-    query = [(name, values) for name, values in request.GET.lists() if name not in without]
-    path = [(name, str(value)) for name, value in view.kwargs.items() if name not in path_without]
-    return sorted(query), sorted(path)
+    path = tuple(sorted((name, str(value)) for name, value in view.kwargs.items() if name not in path_without))
+    query = sorted((name, values) for name, values in request.GET.lists() if name not in without)
+    return fingerprint(query, path) if query else fingerprint_once((), path)
 
 
 def varies_of(view: View, *, is_public: bool) -> list[str]:

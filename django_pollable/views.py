@@ -22,7 +22,7 @@ from django_pollable import filtering, overload, problems
 from django_pollable.caching import CachePolicy
 from django_pollable.conditional import NotModified, Validators, names_a_tag, weak_etag
 from django_pollable.conf import conf
-from django_pollable.cursors import Binding, fingerprint, fingerprint_once
+from django_pollable.cursors import Binding, fingerprint_once
 from django_pollable.exceptions import PollError
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.sequencer import poll_state
@@ -32,9 +32,9 @@ from django_pollable.pages import Query, Rows
 from django_pollable.pagination import FeedPagination, SincePagination
 from django_pollable.representations import (
     canonical_url,
+    describe_filters,
     describe_serializer,
     describe_user,
-    filters_of,
     varies_of,
 )
 from django_pollable.scopes import ScopedMixin
@@ -166,7 +166,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         log = ChangeLog(self.get_feed(), self.scope_names, self.database)
         state = self.state_of(log.scopes)
         interval = self.get_poll_interval_seconds(state)
-        query = replace(query, variant=self.get_variant(interval))
+        query = query.shaped_by(self.get_variant(interval))
         position = paginator.position(query, state, log)
         validators = paginator.foresee(query, position, state, request._request)
         if validators.is_current(request._request):
@@ -204,12 +204,11 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
 
     def _query(self, request: Request, paginator: FeedPagination) -> Query:
         feed, connection = self.get_feed(), connections[self.database]
-        filters = filters_of(self, request._request, without=paginator.own_parameters)
         view = (type(self).__module__, type(self).__qualname__, getattr(self, "action", None))
         binding = Binding(
             feed.id,
             fingerprint_once(self.scope_names),
-            fingerprint(*filters),
+            describe_filters(self, request._request, without=paginator.own_parameters),
             fingerprint_once(view, self.get_representation()),
         )
 
