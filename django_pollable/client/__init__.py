@@ -1,0 +1,1 @@
+"""The Python client of pollable feeds: it needs neither Django nor Django REST framework."""
