@@ -28,6 +28,7 @@ MODULES = {
         "corsheaders",
         "gunicorn",
         "redis",
+        "httpx2",
     ),
 }
 

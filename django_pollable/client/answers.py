@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 MAX_CURSOR_LENGTH = 8192
+LONGEST_TEXT = 300
 
 
 class InvalidPage(ValueError):
@@ -86,13 +87,15 @@ class Page:
 
 
 def problem_member(answer: Answer, name: str) -> str:
-    """Return a text of the answer's problem details (RFC 9457), or an empty one."""
+    """Return a text of the answer's problem details (RFC 9457), fit for a terminal, or an empty one."""
     try:
         data = json.loads(answer.body)
     except (ValueError, RecursionError):
         return ""
     value = data.get(name) if isinstance(data, dict) else None
-    return value if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return "".join(letter if letter.isprintable() else " " for letter in value[:LONGEST_TEXT])
 
 
 def _refuse(constant: str) -> NoReturn:
