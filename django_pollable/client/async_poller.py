@@ -48,7 +48,7 @@ class AsyncPoller:
     ) -> None:
         refuse_caches(client)
         self._session = Session(url, pace or Pace(), identity, on_event)
-        self._store = store or MemoryStore()
+        self.store = store or MemoryStore()
         self._token, self._auth, self._headers = token, {"auth": auth} if auth else {}, headers or {}
         self._client, self._is_own = client or _new_client(), client is None
         self._limits = limits or Limits()
@@ -78,7 +78,7 @@ class AsyncPoller:
     async def ack(self) -> None:
         """Store the place after the page that came last; once more does nothing."""
         if self._session.pending is not None:
-            await _result(self._store.save(self._session.key, self._session.pending))
+            await _result(self.store.save(self._session.key, self._session.pending))
             self._session.acknowledge()
 
     async def run(self, handler: Handler) -> None:
@@ -122,7 +122,7 @@ class AsyncPoller:
         self._session.begin(stored)
         if stored is not None and stored != self._session.checkpoint:
             await self._save()
-        await _result(self._store.close())
+        await _result(self.store.close())
         if self._is_own:
             await self._client.aclose()
 
@@ -133,11 +133,11 @@ class AsyncPoller:
         await self.aclose()
 
     async def _load(self) -> Checkpoint | None:
-        stored: Checkpoint | None = await _result(self._store.load(self._session.key))
+        stored: Checkpoint | None = await _result(self.store.load(self._session.key))
         return stored
 
     async def _save(self) -> None:
-        await _result(self._store.save(self._session.key, self._session.checkpoint))
+        await _result(self.store.save(self._session.key, self._session.checkpoint))
 
     async def _wait(self, outcome: Outcome) -> None:
         if outcome.wait > 0 and not self._stopping.is_set():

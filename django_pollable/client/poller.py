@@ -12,7 +12,7 @@ from django_pollable.client.answers import Page
 from django_pollable.client.checkpoints import CheckpointStore, MemoryStore
 from django_pollable.client.credentials import Token, authorization
 from django_pollable.client.fetching import Limits, fetch, refuse_caches
-from django_pollable.client.machine import Outcome
+from django_pollable.client.machine import Checkpoint, Outcome
 from django_pollable.client.session import Event, NotAcknowledged, PollingStopped, Session, State
 from django_pollable.client.waits import Pace
 
@@ -56,7 +56,7 @@ class Poller:
     ) -> None:
         refuse_caches(client)
         self._session = Session(url, pace or Pace(), identity, on_event)
-        self._store: CheckpointStore = store or MemoryStore()
+        self.store: CheckpointStore = store or MemoryStore()
         self._token, self._auth, self._headers = token, {"auth": auth} if auth else {}, headers or {}
         self._client, self._is_own = client or _client_of(url), client is None
         self._limits = limits or Limits()
@@ -68,6 +68,16 @@ class Poller:
         """Return where the poller stands."""
         return self._session.state
 
+    @property
+    def key(self) -> str:
+        """Return what names the feed and the identity in the store."""
+        return self._session.key
+
+    @property
+    def pending(self) -> Checkpoint | None:
+        """Return where the page leads that came last and has not been acknowledged."""
+        return self._session.pending
+
     def step(self, handler: Handler | None = None) -> Outcome:
         """
         Ask once, and give a page to `handler`; without one the page waits for `ack()`.
@@ -75,7 +85,7 @@ class Poller:
         What `handler` raises is raised, and the page comes again with the next step.
         """
         session = self._session
-        request = session.begin(self._store.load(session.key))
+        request = session.begin(self.store.load(session.key))
         headers = {**self._headers, **authorization(self._token)}
         begin = time.monotonic()
         answer = fetch(self._client, request, headers=headers, auth=self._auth, limits=self._limits)
@@ -95,7 +105,7 @@ class Poller:
         checkpoint are committed together, and nothing is ever handled twice.
         """
         if self._session.pending is not None:
-            self._store.save(self._session.key, self._session.pending)
+            self.store.save(self._session.key, self._session.pending)
             self._session.acknowledge()
 
     def run(self, handler: Handler) -> None:
@@ -146,11 +156,11 @@ class Poller:
 
     def close(self) -> None:
         """Store how many 304s have come, and close the store, and the HTTP client unless it is the caller's."""
-        stored = self._store.load(self._session.key)
+        stored = self.store.load(self._session.key)
         self._session.begin(stored)
         if stored is not None and stored != self._session.checkpoint:
             self._save()
-        self._store.close()
+        self.store.close()
         if self._is_own:
             self._client.close()
 
@@ -161,7 +171,7 @@ class Poller:
         self.close()
 
     def _save(self) -> None:
-        self._store.save(self._session.key, self._session.checkpoint)
+        self.store.save(self._session.key, self._session.checkpoint)
 
     def _wait(self, outcome: Outcome) -> None:
         if outcome.wait > 0 and not self._stopping.is_set():

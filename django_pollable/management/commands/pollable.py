@@ -19,6 +19,7 @@ from django_pollable.ledger.pruning import prune
 from django_pollable.ledger.sequencer import settle_all
 from django_pollable.ledger.tables import Change, Feed, PendingChange
 from django_pollable.ledger.triggers import compare, expected, install
+from django_pollable.mirror import command as mirroring
 
 IDLE_SECONDS = 0.02
 
@@ -41,6 +42,7 @@ class Command(BaseCommand):
         actions.add_parser("resume", help="let polls through again")
         epoch_parser = actions.add_parser("epoch", help="begin a new history: every client resyncs")
         epoch_parser.add_argument("feed", help="the feed's name, as `status` shows it")
+        mirroring.add_arguments(actions.add_parser("mirror", help="keep the rows of a model equal to a feed elsewhere"))
 
     def handle(self, *, action: str, database: str, **options: Any) -> None:
         act: Callable[..., None] = getattr(self, f"_{action}")
@@ -129,6 +131,9 @@ class Command(BaseCommand):
                 self.stdout.write(f"{feed}: new epoch")
                 return
         raise CommandError(f"There is no feed {feed}.")
+
+    def _mirror(self, using: str, **options: Any) -> None:
+        mirroring.run(self.stdout.write, using, **options)
 
     def _feeds(self, using: str) -> list[FeedOptions]:
         return [feed for feed in feeds() if feed.is_on(using)]

@@ -1,0 +1,1 @@
+"""An application that keeps the rows of a model equal to a feed elsewhere."""
