@@ -24,7 +24,8 @@ def kill(mode: str) -> Any:
     return json.loads(run.stdout)
 
 
-def test_p31_no_kill_loses_a_row_and_each_repeats_a_page_at_most() -> None:
+def test_no_kill_loses_a_row_and_each_repeats_a_page_at_most() -> None:
+    """P31: stored once the page has been handled."""
     seen = kill("file")
 
     assert seen["head"] > KILLS * LIMIT
@@ -32,11 +33,11 @@ def test_p31_no_kill_loses_a_row_and_each_repeats_a_page_at_most() -> None:
     assert seen["most_after_one_kill"] <= LIMIT
 
 
-def test_p31_a_checkpoint_in_the_handlers_transaction_repeats_nothing() -> None:
+def test_a_checkpoint_in_the_handlers_transaction_repeats_nothing() -> None:
     seen = kill("transaction")
 
     assert (seen["lost"], seen["duplicated"]) == (0, 0)
 
 
-def test_p31_a_client_that_stores_before_it_handles_loses_rows() -> None:
+def test_a_client_that_stores_before_it_handles_loses_rows() -> None:
     assert kill("control")["lost"] > 0

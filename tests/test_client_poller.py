@@ -82,7 +82,8 @@ Step = Callable[..., Outcome]
         ("stray 304", "unasked-304"),
     ],
 )
-def test_p33_a_fault_is_told_in_time_and_moves_nothing(serve: Any, step: Step, fault: str, reason: str) -> None:
+def test_a_fault_is_told_in_time_and_moves_nothing(serve: Any, step: Step, fault: str, reason: str) -> None:
+    """P33: a limit for the whole request, trickles included; a failure keeps the last good state."""
     store = MemoryStore()
     server = serve(script(FAULTS[fault]()))
     begin = time.monotonic()
@@ -95,13 +96,13 @@ def test_p33_a_fault_is_told_in_time_and_moves_nothing(serve: Any, step: Step, f
 
 
 def test_every_fault_of_the_server_is_tried() -> None:
-    marks = test_p33_a_fault_is_told_in_time_and_moves_nothing.pytestmark  # type: ignore[attr-defined]
+    marks = test_a_fault_is_told_in_time_and_moves_nothing.pytestmark  # type: ignore[attr-defined]
 
     assert {case[0] for case in marks[0].args[1]} == set(FAULTS)
 
 
 @both
-def test_p33_nobody_listens(step: Step) -> None:
+def test_nobody_listens(step: Step) -> None:
     outcome = step("http://127.0.0.1:9/", limits=LIMITS)
 
     assert (outcome.kind, outcome.reason) == ("backoff", "connect")
@@ -213,7 +214,7 @@ def test_leaving_the_loop_acknowledges_nothing(serve: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_p34_a_refusal_stops_the_poller_and_says_why(serve: Any, status: int) -> None:
+def test_a_refusal_stops_the_poller_and_says_why(serve: Any, status: int) -> None:
     poller = Poller(serve(script([answer(status, {"detail": "Not yours."})])).url)
 
     with pytest.raises(PollingStopped, match=rf"status-{status}. Not yours"):
@@ -227,7 +228,8 @@ async def ignore(page: Page) -> None:
     pass
 
 
-def test_p34_a_410_begins_a_first_sync_after_a_wait(serve: Any) -> None:
+def test_a_410_begins_a_first_sync_after_a_wait(serve: Any) -> None:
+    """P34: the cursor is dropped; a first sync follows the wait."""
     gone = answer(410, {"reason": "epoch-changed"})
     server = serve(script([FIRST], [gone], [answer(200, page("b", 2, reset=True))]))
     waits: list[float] = []
@@ -240,7 +242,7 @@ def test_p34_a_410_begins_a_first_sync_after_a_wait(serve: Any) -> None:
     assert [request.query.get("since") for request in server.requests] == [None, "a", None]
 
 
-def test_p34_a_410_for_ever_is_no_loop(serve: Any) -> None:
+def test_a_410_for_ever_is_no_loop(serve: Any) -> None:
     server = serve(script([answer(410)]))
     waits: list[float] = []
     poller = Poller(server.url, pace=Pace(interval=1), draw=lambda: 0.5)
