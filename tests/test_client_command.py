@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +105,29 @@ def run(url: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "django_pollable.client", url, *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, text=True, **(pipes | options))
+
+
+def test_a_signal_stops_it_after_the_request_under_way(capsys: Any) -> None:
+    with FaultyServer(script([SECOND], [answer(304)])) as server:
+        threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        assert main([server.url, "--interval", "60"]) == 0
+
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert len(server.requests) == 1
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+        def fileno(self) -> int:
+            return file.fileno()
+
+    with (tmp_path / "out").open("w") as file, FaultyServer(script([SECOND])) as server:
+        monkeypatch.setattr(sys, "stdout", Closed())
+        assert main([server.url]) == 0
+        monkeypatch.undo()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="these are signals of POSIX")

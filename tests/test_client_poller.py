@@ -21,7 +21,7 @@ from django_pollable.client.checkpoints import MemoryStore
 from django_pollable.client.fetching import CachingClient, Limits
 from django_pollable.client.machine import Checkpoint, Outcome
 from django_pollable.client.poller import Poller
-from django_pollable.client.session import Event, NotAcknowledged, PollingStopped
+from django_pollable.client.session import Event, NotAcknowledged, PollingStopped, Session
 from django_pollable.client.transport import DeadlineTransport
 from django_pollable.client.waits import Pace
 from tests.faulty import BODY, CLOSE, FAULTS, GOOD, HEAD, FaultyServer, Part, Responder, answer, page, script, trickle
@@ -120,6 +120,10 @@ def test_a_deadline_holds_on_a_connection_that_is_used_again(serve: Any, kind: s
 
     assert outcome.reason == "timeout"
     assert 0.4 < time.monotonic() - begin < 0.8
+
+
+def test_a_deadline_that_is_over_ends_a_request_before_it_begins(serve: Any) -> None:
+    assert step_sync(serve(script([GOOD])).url, limits=Limits(total=0)).reason == "timeout"
 
 
 def test_a_deadline_holds_in_a_handshake(serve: Any) -> None:
@@ -228,6 +232,23 @@ async def ignore(page: Page) -> None:
     pass
 
 
+async def catch_up(url: str) -> Outcome:
+    async with AsyncPoller(url, sleep=lambda _: None) as poller:
+        outcome = await poller.catch_up(ignore)
+        poller.stop()
+        await poller.catch_up(ignore)
+        await poller.run(ignore)
+        return outcome
+
+
+def test_without_a_page_nothing_is_acknowledged() -> None:
+    session = Session("http://feed/", Pace(), "", None)
+
+    session.acknowledge()
+
+    assert session.checkpoint == Checkpoint()
+
+
 def test_a_410_begins_a_first_sync_after_a_wait(serve: Any) -> None:
     """P34: the cursor is dropped; a first sync follows the wait."""
     gone = answer(410, {"reason": "epoch-changed"})
@@ -256,6 +277,7 @@ def test_a_410_for_ever_is_no_loop(serve: Any) -> None:
     poller.run(len_of)
 
     assert waits == [0.5, 1, 2, 4, 8]
+    assert asyncio.run(catch_up(server.url)).kind == "resync"
     assert poller.catch_up(len_of).kind == "resync"
 
 
@@ -507,6 +529,7 @@ def test_the_asynchronous_poller_does_the_same(serve: Any) -> None:
         assert outcome.kind == "page"
         async with poller:
             async for delivered in poller:
+                await poller.ack()
                 await poller.ack()
                 seen.append(delivered)
                 poller.stop()

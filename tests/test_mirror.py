@@ -126,6 +126,7 @@ def test_a_model_becomes_equal_to_a_feed() -> None:
         page("a", item(1), item(2), more=True, reset=True),
         page("b", item(3)),
         page("c", item(1, "new"), removed=["2", "99", "no number"]),
+        page("d", removed=["3"]),
     )
 
     kept.catch_up()
@@ -133,7 +134,9 @@ def test_a_model_becomes_equal_to_a_feed() -> None:
     assert not Mark.objects.exists()
     kept.catch_up()
     assert names() == {1: "new", 3: "3"}
-    assert StoredCheckpoint.objects.get().checkpoint["cursor"] == "c"
+    kept.catch_up()
+    assert names() == {1: "new"}
+    assert StoredCheckpoint.objects.get().checkpoint["cursor"] == "d"
     assert str(StoredCheckpoint.objects.get()) == URL
 
 

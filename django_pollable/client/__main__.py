@@ -120,5 +120,5 @@ def _status(outcome: Outcome) -> int:
     return FAILED if outcome.kind in ("backoff", "resync") else CAUGHT_UP
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover -- in a process of its own
     sys.exit(main())
