@@ -518,7 +518,16 @@ def test_the_proxy_of_the_environment_is_used(serve: Any, monkeypatch: pytest.Mo
 
 
 def test_the_asynchronous_poller_does_the_same(serve: Any) -> None:
-    answers = [[answer(410)], [FIRST], [answer(503)], [answer(200, page("a"), ETag='"x"')], [answer(304)], [GOOD]]
+    start = answer(200, page("0", reset=True, more=True))
+    answers = [
+        [answer(410)],
+        [start],
+        [FIRST],
+        [answer(503)],
+        [answer(200, page("a"), ETag='"x"')],
+        [answer(304)],
+        [GOOD],
+    ]
     server = serve(script(*answers))
     seen: list[Page] = []
     waits: list[float] = []
@@ -539,7 +548,7 @@ def test_the_asynchronous_poller_does_the_same(serve: Any) -> None:
         seen.append(page)
 
     asyncio.run(act())
-    assert [page.next_since for page in seen] == ["a", "b"]
+    assert [page.next_since for page in seen] == ["0", "a", "b"]
     assert waits == [5, 5, 10, 10]
 
 
