@@ -178,6 +178,20 @@ def test_a_page_that_fails_leaves_neither_rows_nor_a_checkpoint() -> None:
 
 
 @pytest.mark.django_db
+def test_a_row_that_stands_twice_in_a_page_has_its_last_state() -> None:
+    mirror(ItemCopy, page("a", item(1, "old"), item(2), item(1, "new"), removed=["2"], reset=True)).catch_up()
+
+    assert names() == {1: "new"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("bad", [{"id": None}, {"name": "x"}, "text", None, []])
+def test_an_item_without_a_key_is_refused(bad: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="have no 'id'"):
+        mirror(ItemCopy, page("a", bad, reset=True)).catch_up()
+
+
+@pytest.mark.django_db
 def test_a_sweep_of_many_rows_takes_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django_pollable.mirror.mirroring.SWEEP_ROWS", 3)
     ItemCopy.objects.bulk_create(ItemCopy(pk=number, name="old") for number in range(1, 11))

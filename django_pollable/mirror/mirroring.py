@@ -61,7 +61,7 @@ class ModelMirror:
             marks = Mark.objects.using(self._using).filter(digest=self._digest)
             if page.is_reset:
                 marks.all().delete()
-            rows = [self.model(**self.get_values(item)) for item in page.items]
+            rows = list({row.pk: row for row in map(self._row, page.items)}.values())
             upsert(rows, self._updated(page.items), using=self._using)
             self._rows().filter(pk__in=list(self._pks(page.removed))).delete()
             if page.ends_reset:
@@ -73,13 +73,16 @@ class ModelMirror:
 
     def get_values(self, item: Any) -> dict[str, Any]:
         """Return the values of the model's fields, by their column names, that `item` has."""
-        if not isinstance(item, dict) or self.key not in item:
+        if not isinstance(item, dict) or item.get(self.key) is None:
             raise ImproperlyConfigured(f"The items have no {self.key!r}: name the member that has the primary key.")
         values = {self.model._meta.pk.attname: _value(self.model._meta.pk, item[self.key])}
         for field in self._fields:
             if field.name in item and not field.primary_key:
                 values[field.attname] = _value(field, item[field.name])
         return values
+
+    def _row(self, item: Any) -> Model:
+        return self.model(**self.get_values(item))
 
     def _updated(self, items: list[Any]) -> list[str]:
         """Return the fields that every one of `items` has."""
