@@ -7,6 +7,7 @@ import gzip
 import logging
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ import pytest
 from django_pollable.client.answers import Page
 from django_pollable.client.async_poller import AsyncPoller
 from django_pollable.client.checkpoints import MemoryStore
-from django_pollable.client.fetching import CachingClient, Limits
+from django_pollable.client.fetching import Body, CachingClient, Limits, Refusal
 from django_pollable.client.machine import Checkpoint, Outcome
 from django_pollable.client.poller import Poller
 from django_pollable.client.session import Event, NotAcknowledged, PollingStopped, Session
@@ -381,6 +382,16 @@ def test_a_redirect_to_another_origin_is_not_followed(serve: Any, step: Step) ->
 
 
 @both
+def test_a_redirect_to_another_host_on_the_same_port_is_not_followed(serve: Any, step: Step) -> None:
+    server = serve(script([GOOD]))
+    port = server.server_address[1]
+    server.respond = script([answer(302, Location=f"http://localhost:{port}/")], [GOOD])
+
+    assert step(server.url).reason == "redirect"
+    assert len(server.requests) == 1
+
+
+@both
 def test_redirects_end(serve: Any, step: Step) -> None:
     server = serve(script([answer(302, Location="/again")]))
 
@@ -399,6 +410,19 @@ def test_a_body_is_taken_in_up_to_a_limit_that_holds_after_decompression(serve: 
     outcome = step(serve(script([bad])).url, limits=replace(Limits(), max_body=1_000_000))
 
     assert outcome.reason == "too-large"
+
+
+def test_a_bomb_takes_no_more_memory_than_the_limit() -> None:
+    bomb = gzip.compress(b"0" * 50_000_000)
+    body = Body(httpx2.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx2.ByteStream(b"")), 1_000_000)
+    tracemalloc.start()
+
+    with pytest.raises(Refusal):
+        body.add(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 5_000_000
 
 
 @both
