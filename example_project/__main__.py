@@ -13,7 +13,7 @@ import time
 from example_project.bootstrap import ROOT, ensure_environment
 
 CURL = """
-The board is at http://127.0.0.1:{port}/api/ . Try, line by line:
+The board is at http://127.0.0.1:{port}/ , what it polls at http://127.0.0.1:{port}/api/ . Try, line by line:
 
   url=http://127.0.0.1:{port}/api/projects/1/builds/
   auth='Authorization: Token alice-demo-token'
@@ -35,7 +35,7 @@ The board is at http://127.0.0.1:{port}/api/ . Try, line by line:
   # 429: the sixth summary in a minute; it says when to come back
   for n in 1 2 3 4 5 6; do curl -sS -i http://127.0.0.1:{port}/api/summary/; echo; done
 
-Anonymous: /api/status/ and /api/events/?after_id=1 . Sign in as alice or bob (password: demo) at /api-auth/login/ .
+Anonymous: /api/status/ and /api/events/?after_id=1 . Sign in as alice or bob (password: demo) on the page itself.
 Stop with Ctrl-C.
 """
 DRIVERS = {"sqlite": [], "postgres": ["postgres"], "postgresql": ["postgres"], "mysql": ["mysql"]}

@@ -2,10 +2,10 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 from rest_framework.routers import DefaultRouter
 
 from example_project.board import views
+from example_project.board.dashboard import Dashboard
 
 router = DefaultRouter()
 router.register("builds", views.MyBuilds, basename="my-builds")
@@ -14,7 +14,7 @@ router.register("events", views.Events, basename="events")
 router.register("projects/(?P<project_pk>[0-9]+)/builds", views.ProjectBuilds, basename="project-builds")
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/api/")),
+    path("", Dashboard.as_view(), name="dashboard"),
     path("admin/", admin.site.urls),
     path("api/summary/", views.summary),
     path("api/", include(router.urls)),

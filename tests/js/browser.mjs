@@ -1,5 +1,13 @@
 // A browser of the test's own: tabs with a page, a network and locks; time passes fast, for intervals are short.
 
+// Node 18 has it behind a flag.
+globalThis.CustomEvent ??= class extends Event {
+  constructor(type, { detail }) {
+    super(type);
+    this.detail = detail;
+  }
+};
+
 /** Locks that tabs share, as `navigator.locks` has them. */
 export class Locks {
   #held = new Map();

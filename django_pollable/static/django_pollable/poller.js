@@ -161,6 +161,7 @@ export class Poller extends EventTarget {
     const ended = new Promise((resolve) => (end = resolve));
     this.#isLevel = false;
     try {
+      if (this.#isAnother()) return this.#leave();
       await this.#elect(signal, ended);
       while (!signal.aborted) {
         const isFollowing = this.#isFollowing();
@@ -223,10 +224,7 @@ export class Poller extends EventTarget {
     const began = this.#now();
     const answer = this.#isAnother() ? null : await this.#ask(machine.request, signal);
     if (signal.aborted) return;
-    if (answer === null || this.#isAnother()) {
-      this.#pause('stopped', true, { reason: 'identity-changed' });
-      return;
-    }
+    if (answer === null || this.#isAnother()) return this.#leave();
     const told = { now: this.#now(), draw: this.#random() };
     let outcome = machine.receive(answer, told);
     try {
@@ -267,10 +265,7 @@ export class Poller extends EventTarget {
   /** Take in what the leader tells, if it continues what this page has; else look for oneself. */
   async #hear({ since, page, checkpoint, poll }) {
     if (this.#isLeader || this.#pauses.has('stopped')) return;
-    if (this.#isAnother()) {
-      this.#pause('stopped', true, { reason: 'identity-changed' });
-      return;
-    }
+    if (this.#isAnother()) return this.#leave();
     const mine = this.#machine.checkpoint.cursor;
     if (mine !== since && !page?.isReset) {
       if (page && mine !== checkpoint.cursor) this.wake();
@@ -296,6 +291,10 @@ export class Poller extends EventTarget {
 
   #isAnother() {
     return this.#identity() !== this.#who;
+  }
+
+  #leave() {
+    this.#pause('stopped', true, { reason: 'identity-changed' });
   }
 
   /** One after the other: answers, and what the leader tells. */
