@@ -262,6 +262,22 @@ def test_another_user_sees_nothing_of_the_one_before(page: Any, window: Any, boa
     assert ["if-none-match" in first.headers for first in firsts] == [False]
 
 
+def test_a_page_that_slept_while_the_user_changed_wakes_as_the_new_one(page: Any, window: Any, board: Board) -> None:
+    sign_in(page, "alice")
+    page.get_by_role("heading", name="compiler").wait_for()
+    page.dispatch_event("body", "test-hide")
+    other = opened(window, board)
+    with other.expect_navigation(wait_until="load"):
+        other.get_by_role("button", name="Sign out").click()
+    sign_in(other, "bob")
+
+    with page.expect_navigation(wait_until="load"):
+        page.dispatch_event("body", "test-show")
+    says(page, "Live")
+
+    assert [heading.inner_text() for heading in page.locator(".card h2").all()] == ["website"]
+
+
 def test_what_users_write_is_text(page: Any, board: Board) -> None:
     build = board.build(author="<img src=x onerror=alert(1)>", branch="<script>alert(1)</script>")
     tile(page, build).wait_for()
@@ -349,7 +365,8 @@ class Elsewhere(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"" if tag == etag else body)
 
-    do_OPTIONS = do_GET
+    def do_OPTIONS(self) -> None:
+        self.do_GET()
 
     def log_message(self, *args: Any) -> None:
         pass

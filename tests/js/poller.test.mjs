@@ -338,9 +338,10 @@ test('a leader goes on where the shared rows are, after its own view is complete
   assert.deepEqual(tab.requests.filter(({ since }) => since === '1').length, 1);
 });
 
-test('where locks are missing each tab polls for itself', async () => {
+test('where locks are missing or refused each tab polls for itself', async () => {
   const feed = new Feed();
-  const tabs = [new Tab(feed.answer), new Tab(feed.answer)];
+  const locks = { request: () => Promise.reject(new DOMException('sandboxed', 'SecurityError')) };
+  const tabs = [new Tab(feed.answer), new Tab(feed.answer, { locks })];
 
   const pollers = tabs.map((tab) => follow(tab).poller);
   await until(() => tabs.every((tab) => tab.requests.length > 2));

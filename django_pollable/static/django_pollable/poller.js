@@ -194,11 +194,13 @@ export class Poller extends EventTarget {
     const { locks } = this.#scope.navigator;
     const name = `pollable ${this.#key}`;
     await new Promise((resolve) => {
-      locks.request(name, { ifAvailable: true }, async (lock) => {
+      const decide = async (lock) => {
         if (lock) await this.#lead(signal);
         resolve();
         if (lock) await ended;
-      });
+      };
+      // A sandboxed frame may ask for no lock: it polls for itself.
+      locks.request(name, { ifAvailable: true }, decide).catch(() => this.#lead(signal).then(resolve));
     });
     if (this.#isLeader || signal.aborted) return;
     this.#tell({ role: 'follower' });
