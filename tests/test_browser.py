@@ -6,11 +6,13 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -33,6 +35,33 @@ VISIBILITY = """
       addEventListener(name, () => { isHidden = value; document.dispatchEvent(new Event('visibilitychange')); });
     }
 """
+
+KEEP_ROWS = """async () => {
+  const {Poller, IndexedStore} = await import('/static/django_pollable/poller.js');
+  const store = new IndexedStore('board', {identity: 'me', rows: {builds: {keyPath: 'id'}}});
+  const rowCount = async () => {
+    const count = (await store.database).transaction('builds').objectStore('builds').count();
+    return new Promise(resolve => { count.onsuccess = () => resolve(count.result); });
+  };
+  const before = await rowCount();
+  let fails = window.failsOnce;
+  const onPage = (page, commit) => commit((transaction) => {
+    for (const item of page.items) transaction.objectStore('builds').put(item);
+    if (fails) { fails = false; throw new Error('in the middle'); }
+  });
+  const poller = new Poller('/api/status/', {onPage, store, pace: {interval: 0.2, backoffCap: 0.2}});
+  const reasons = [];
+  await new Promise(resolve => {
+    poller.addEventListener('poll', ({detail}) => {
+      reasons.push(detail.reason);
+      if (detail.reason === 'handler') rowCount().then((count) => reasons.push(count));
+      if (detail.kind === 'idle') resolve();
+    });
+    poller.start();
+  });
+  await poller.stop();
+  return {before, after: await rowCount(), reasons};
+}"""
 
 
 class Board:
@@ -306,41 +335,40 @@ def test_the_page_is_used_by_keyboard_and_moves_nothing_for_those_who_ask(chromi
 def test_rows_and_checkpoint_are_committed_together(window: Any, board: Board) -> None:
     page = window.new_page()
     page.goto(f"{board.url}/api/")
-    poll = """async () => {
-      const {Poller, IndexedStore} = await import('/static/django_pollable/poller.js');
-      const store = new IndexedStore('board', {identity: 'me', rows: {builds: {keyPath: 'id'}}});
-      const rowCount = async () => {
-        const count = (await store.database).transaction('builds').objectStore('builds').count();
-        return new Promise(resolve => { count.onsuccess = () => resolve(count.result); });
-      };
-      const before = await rowCount();
-      let fails = window.failsOnce;
-      const onPage = (page, commit) => commit((transaction) => {
-        for (const item of page.items) transaction.objectStore('builds').put(item);
-        if (fails) { fails = false; throw new Error('in the middle'); }
-      });
-      const poller = new Poller('/api/status/', {onPage, store, pace: {interval: 0.2, backoffCap: 0.2}});
-      const reasons = [];
-      await new Promise(resolve => {
-        poller.addEventListener('poll', ({detail}) => {
-          reasons.push(detail.reason);
-          if (detail.reason === 'handler') rowCount().then((count) => reasons.push(count));
-          if (detail.kind === 'idle') resolve();
-        });
-        poller.start();
-      });
-      await poller.stop();
-      return {before, after: await rowCount(), reasons};
-    }"""
 
     page.evaluate("window.failsOnce = true")
-    first = page.evaluate(poll)
+    first = page.evaluate(KEEP_ROWS)
     page.reload()
-    second = page.evaluate(poll)
+    second = page.evaluate(KEEP_ROWS)
 
     assert (first["before"], first["reasons"][:2]) == (0, ["handler", 0])
     assert second["before"] == first["after"] > 0
     assert second["reasons"] == ["not-modified"]
+
+
+def test_a_browser_that_is_killed_has_lost_and_doubled_nothing(chromium: Any, board: Board, tmp_path: Path) -> None:
+    options = {"executable_path": program("chromium"), "args": ARGUMENTS}
+    window = chromium.browser_type.launch_persistent_context(str(tmp_path), **options)
+    page = window.new_page()
+    page.goto(f"{board.url}/api/")
+    first = page.evaluate(KEEP_ROWS)
+    kill_users_of(tmp_path)
+
+    window = chromium.browser_type.launch_persistent_context(str(tmp_path), **options)
+    page = window.new_page()
+    page.goto(f"{board.url}/api/")
+    second = page.evaluate(KEEP_ROWS)
+    window.close()
+
+    assert second["before"] == first["after"] > 0
+    assert second["reasons"] == ["not-modified"]
+
+
+def kill_users_of(folder: Path) -> None:
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if str(folder) in command.read_text():
+                os.kill(int(command.parent.name), signal.SIGKILL)
 
 
 class Elsewhere(BaseHTTPRequestHandler):

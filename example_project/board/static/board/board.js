@@ -3,7 +3,7 @@ import { Poller, Rows } from '../django_pollable/poller.js';
 
 const GLYPHS = { queued: '○', running: '◐', passed: '✓', failed: '✕', cancelled: '–' };
 const STATUSES = Object.keys(GLYPHS);
-const PHRASES = { 200: 'OK', 304: 'Not Modified', 401: 'Unauthorized', 403: 'Forbidden', 404: 'Not Found', 410: 'Gone', 429: 'Too Many Requests', 500: 'Server Error', 502: 'Bad Gateway', 503: 'Unavailable', 504: 'Gateway Timeout' };
+const PHRASES = { 200: 'OK', 304: 'Not Modified', 401: 'Unauthorized', 403: 'Forbidden', 404: 'Not Found', 410: 'Gone', 429: 'Too Many Requests', 500: 'Server Error', 503: 'Unavailable' };
 const LISTED = 5;
 const LOGGED = 10;
 const FRESH_MILLISECONDS = 2600;
@@ -159,10 +159,11 @@ wire.isFirst = true;
 
 function drawWire() {
   const { last } = poller.state;
-  const text = last.isRelayed ? 'by another tab' : last.status ? `${PHRASES[last.status] ?? ''} · ${bytesOf(last.size)} · ${Math.round(last.seconds * 1000)} ms` : last.reason;
-  $('last-status').textContent = last.status || 'none';
+  const cost = `${bytesOf(last.size)} · ${Math.round(last.seconds * 1000)} ms`;
+  const answer = last.status ? [PHRASES[last.status], cost].filter(Boolean).join(' · ') : `No answer (${last.reason})`;
+  $('last-status').textContent = last.status || '–';
   $('last-status').dataset.kind = last.kind;
-  $('last-text').textContent = text;
+  $('last-text').textContent = last.isRelayed ? 'by another tab' : answer;
   $('polls').textContent = wire.polls;
   $('ratio').textContent = wire.answered ? `${Math.round((100 * wire.unchanged) / wire.answered)} %` : '–';
   $('received').textContent = bytesOf(wire.received);
