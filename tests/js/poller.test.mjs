@@ -200,6 +200,30 @@ test('an answer that takes too long, trickles or is too large is a fault', async
   assert.deepEqual(faults, ['timeout', 'too-large']);
 });
 
+test('a body may take longer than its beginning, and must be text', async () => {
+  const text = '{"items": [], "removed": [], "next_since": "1", "has_more": false, "reset": true}';
+  const slow = async () => {
+    const body = new ReadableStream({
+      async start(stream) {
+        await pause(60);
+        stream.enqueue(new TextEncoder().encode(text));
+        stream.close();
+      },
+    });
+    return new Response(body);
+  };
+  const broken = () => new Response(new TextEncoder().encode(text.replace('1', '\u00ff')).map((byte) => (byte > 127 ? 255 : byte)));
+  const reasons = [];
+  for (const answer of [slow, broken]) {
+    const { poller, polls } = follow(new Tab(answer), { limits: { first: 0.03, total: 5 } });
+    await until(() => polls.length);
+    reasons.push(polls[0].reason);
+    await poller.stop();
+  }
+
+  assert.deepEqual(reasons, ['last', 'invalid-page']);
+});
+
 test('what is forbidden stops the poller, until it is started again', async () => {
   const feed = new Feed();
   let status = 403;
@@ -319,6 +343,96 @@ test('a follower whose leader falls silent looks for itself', async () => {
   await until(() => rows.size === 1);
 });
 
+/** A tab whose leader is the test: it holds the lock, and tells what it likes. */
+async function followTest(feed, options) {
+  const name = 'pollable https://board.test/items/';
+  const locks = new Locks();
+  locks.request(name, {}, () => new Promise(() => {}));
+  const channel = new BroadcastChannel(name);
+  const heard = [];
+  channel.onmessage = ({ data }) => heard.push(data);
+  const tab = new Tab(feed.answer, { locks });
+  const followed = follow(tab, options);
+  await until(() => followed.poller.state.last && followed.poller.state.role === 'follower');
+  const tell = (since, cursor, items) =>
+    channel.postMessage({
+      since,
+      page: { items, removed: [], nextSince: cursor, hasMore: false, isReset: false, endsReset: false },
+      checkpoint: { cursor, etag: null, isResetting: false, unchanged: 0 },
+      poll: { kind: 'page', reason: 'last', status: 200, wait: 0.02 },
+    });
+  return { ...followed, tab, tell, heard, close: () => channel.close() };
+}
+
+test('a follower takes what continues its own view, and asks where that does not', async () => {
+  const feed = new Feed();
+  const { rows, tab, tell, heard, close } = await followTest(feed);
+  const asked = tab.requests.length;
+
+  tell('0', '1', [{ id: 1 }]);
+  await until(() => rows.has('1'));
+  assert.equal(tab.requests.length, asked);
+  tell('5', '6', [{ id: 9 }]);
+  await until(() => tab.requests.length > asked);
+
+  assert.equal(rows.has('9'), false);
+  assert.deepEqual(heard, []);
+  close();
+});
+
+test('a follower whose handler fails asks for itself', async () => {
+  const feed = new Feed();
+  feed.changes.push({ id: 1 });
+  const taken = [];
+  let fails = false;
+  const onPage = (page) => {
+    if (fails) {
+      fails = false;
+      throw new Error('not now');
+    }
+    taken.push(...page.items.map(({ id }) => id));
+  };
+  const { tell, close } = await followTest(feed, { onPage });
+
+  fails = true;
+  feed.changes.push({ id: 2 });
+  tell('1', '2', [{ id: 2 }]);
+  await until(() => taken.length === 2);
+
+  assert.deepEqual(taken, [1, 2]);
+  close();
+});
+
+test('a follower leaves a shared store to its leader', async () => {
+  const feed = new Feed();
+  feed.changes.push({ id: 1 });
+  const store = Object.assign(new MemoryStore(), { isShared: true });
+  const { rows, tell, close } = await followTest(feed, { store });
+
+  tell('1', '2', [{ id: 2 }]);
+  await until(() => rows.has('2'));
+
+  assert.equal(await store.load('https://board.test/items/'), null);
+  close();
+});
+
+test('a change of user is noticed when the page wakes, and when another tab tells', async () => {
+  for (const notice of ['wakes', 'told']) {
+    let user = '';
+    const { poller, rows, tab, tell, close } = await followTest(new Feed(), { identity: () => user, pace: { interval: 60 } });
+    const asked = tab.requests.length;
+
+    if (notice === 'wakes') tab.hide();
+    user = 'bob';
+    if (notice === 'wakes') tab.hide(false);
+    else tell('0', '1', [{ id: 1 }]);
+    await until(() => poller.state.reason === 'identity-changed', notice);
+
+    assert.deepEqual([rows.size, tab.requests.length], [0, asked]);
+    close();
+  }
+});
+
 test('a leader goes on where the shared rows are, after its own view is complete', async () => {
   const feed = new Feed();
   feed.changes.push({ id: 1 }, { id: 2 }, { id: 3 });
@@ -359,4 +473,13 @@ test('rows are marked and swept over the pages of a first sync', () => {
 
   assert.deepEqual(last, { changed: ['3'], removed: ['1'] });
   assert.deepEqual([...rows.keys()], ['2', '3']);
+});
+
+test('the end of a first sync sweeps nothing where its beginning was not seen', () => {
+  const rows = new Rows();
+  rows.set('1', { id: 1 });
+
+  rows.apply({ items: [{ id: 2 }], removed: [], isReset: false, endsReset: true });
+
+  assert.deepEqual([...rows.keys()], ['1', '2']);
 });
