@@ -202,9 +202,10 @@ test('an answer that takes too long, trickles or is too large is a fault', async
 
 test('a body may take longer than its beginning, and must be text', async () => {
   const text = '{"items": [], "removed": [], "next_since": "1", "has_more": false, "reset": true}';
-  const slow = async () => {
+  const slow = async (_, signal) => {
     const body = new ReadableStream({
       async start(stream) {
+        signal.addEventListener('abort', () => stream.error(signal.reason));
         await pause(60);
         stream.enqueue(new TextEncoder().encode(text));
         stream.close();
