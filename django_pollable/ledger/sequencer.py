@@ -121,12 +121,19 @@ def settle(feed: FeedOptions, *, using: str, is_full_look: bool = True) -> int |
 
 
 def settle_all(feed: FeedOptions, *, using: str) -> int:
-    """Number what is pending now, in batches, and return how many notes it took; later ones are left."""
+    """
+    Number what is pending now, in batches, and return how many notes it took; later ones are left.
+
+    Behind a full batch only newer notes are looked for: the database is slow to pass those that are gone.
+    """
     total = 0
-    while taken := settle(feed, using=using):
+    is_full_look = True
+    while taken := settle(feed, using=using, is_full_look=is_full_look) or 0:
         total += taken
-        if taken < conf.settle_batch:
+        is_last = taken < conf.settle_batch
+        if is_last and is_full_look:
             break
+        is_full_look = is_last
     return total
 
 
@@ -226,12 +233,12 @@ def _number(row: Feed, marks: Iterable[Mark], using: str) -> None:
 def _forget(ids: list[int], using: str) -> None:
     """Delete settled notes. MariaDB would scan the table for `IN`, and wait for every open writer."""
     connection = connections[using]
-    if connection.vendor != "mysql":
-        PendingChange.objects.using(using).filter(pk__in=ids).delete()
-        return
-    listed = " UNION ALL ".join(["SELECT %s AS id"] * len(ids))
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"DELETE p FROM ({listed}) d STRAIGHT_JOIN pollable_pendingchange p ON p.id = d.id",
-            ids,
-        )
+        if connection.vendor == "mysql":
+            listed = " UNION ALL ".join(["SELECT %s AS id"] * len(ids))
+            cursor.execute(
+                f"DELETE p FROM ({listed}) d STRAIGHT_JOIN pollable_pendingchange p ON p.id = d.id",
+                ids,
+            )
+        else:
+            cursor.execute("DELETE FROM pollable_pendingchange WHERE id = ANY(%s)", [ids])
