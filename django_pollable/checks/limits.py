@@ -16,9 +16,9 @@ from django.urls import get_resolver
 from django_pollable.caches import is_shared
 from django_pollable.checks.views import views_of
 from django_pollable.conf import conf
+from django_pollable.mixins import PollableMixin
 from django_pollable.pacing import AdaptiveInterval
 from django_pollable.throttling import PollableThrottle
-from django_pollable.views import PollableMixin
 
 FEW_ENTRIES = 300
 """Django's default of how many entries a cache keeps."""

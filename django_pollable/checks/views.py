@@ -11,8 +11,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from django_pollable.exceptions import NotTracked
 from django_pollable.ledger.options import feed_of
+from django_pollable.mixins import PollableListMixin, PollableMixin
 from django_pollable.pagination import FeedPagination
-from django_pollable.views import PollableListMixin, PollableMixin
 
 
 @register(Tags.urls)

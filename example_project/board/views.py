@@ -13,8 +13,9 @@ from rest_framework.viewsets import GenericViewSet
 
 from django_pollable.caching import CachePolicy
 from django_pollable.decorators import ratelimit, shed_load
+from django_pollable.mixins import PollableListMixin
 from django_pollable.pagination import AfterIdPagination
-from django_pollable.views import PollableListMixin, PollableReadOnlyViewSet, PollableViewSet
+from django_pollable.views import PollableReadOnlyViewSet, PollableViewSet
 from example_project.board.models import Build, Event, Project
 from example_project.board.permissions import IsProjectMember
 from example_project.board.serializers import BuildSerializer, EventSerializer
