@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from django.http import HttpResponseBase
 
+from django_pollable.headers import AnswerHeaders
+
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
@@ -25,7 +27,13 @@ class CachePolicy:
         return cls(is_public=True, max_age=max_age)
 
     def patch(self, response: HttpResponseBase) -> None:
-        """Set the response's `Cache-Control`, unless the view has set one itself."""
+        """
+        Set the response's `Cache-Control`, unless the view has set one itself.
+
+        `public` is taken back where something for one client has got into the answer by the time it is sent.
+        """
+        if self.is_public and not isinstance(response.headers, AnswerHeaders):
+            response.headers = AnswerHeaders(response.headers, response.cookies)
         if response.has_header("Cache-Control"):
             return
         response.headers["Cache-Control"] = f"{'public' if self.is_public else 'private'}, max-age={self.max_age}"

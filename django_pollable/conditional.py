@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotModified
-from django.http.response import ResponseHeaders
 from django.utils.http import http_date, parse_etags, parse_http_date_safe
 
 from django_pollable.cursors import fingerprint
 from django_pollable.exceptions import PreconditionFailed
+from django_pollable.headers import HeadersWithoutLength
+
+_SUFFIX = re.compile(r'--?(?:gzip|br|zstd|deflate|df)"$')
+"""What a proxy that compresses an answer may add to its tag."""
 
 
 def weak_etag(*parts: object, place: str = "") -> str:
@@ -24,12 +28,24 @@ def weak_etag(*parts: object, place: str = "") -> str:
 
 def find_etag(request: HttpRequest, *, place: str = "", question: str = "") -> str | None:
     """Return the tag of `If-None-Match` that has the fingerprint `place` or `question`."""
-    for sent in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", "")):
-        bare = sent.removeprefix("W/")
+    for bare in sent_tags(request):
         sent_place, _, sent_question = bare.strip('"').rpartition(".")
         if (place and sent_place == place) or (question and sent_question == question):
             return f"W/{bare}"
     return None
+
+
+def sent_tags(request: HttpRequest) -> Iterator[str]:
+    """
+    Yield the tags of `If-None-Match` as a weak comparison takes them: without `W/`, and without what a proxy added.
+
+    A tag may end by itself as if a proxy had added to it: it is yielded both ways.
+    """
+    for sent in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", "")):
+        bare = sent.removeprefix("W/")
+        if _SUFFIX.search(bare):
+            yield _SUFFIX.sub('"', bare)
+        yield bare
 
 
 def names_a_tag(request: HttpRequest) -> bool:
@@ -71,7 +87,7 @@ class Validators:
         if "HTTP_IF_NONE_MATCH" in request.META:
             sent = request.META["HTTP_IF_NONE_MATCH"]
             bare = self.etag.removeprefix("W/")
-            return sent == self.etag or any(tag in ("*", bare, f"W/{bare}") for tag in parse_etags(sent))
+            return sent == self.etag or any(tag in ("*", bare) for tag in sent_tags(request))
         return self.last_modified is not None and _date(request, "IF_MODIFIED_SINCE") == self.last_modified
 
     def _check_preconditions(self, request: HttpRequest) -> None:
@@ -90,23 +106,16 @@ def _date(request: HttpRequest, header: str) -> int | None:
     return None if sent is None else parse_http_date_safe(sent)
 
 
-class _Headers(ResponseHeaders):
-    def __setitem__(self, key: str, value: Any) -> None:
-        if key.lower() != "content-length":
-            ResponseHeaders.__setitem__(self, key, value)
-
-
 class NotModified(HttpResponseNotModified):
     """
     A 304 that takes no `Content-Length`.
 
-    CommonMiddleware would say `Content-Length: 0`, which speaks of the 200's body
-    (RFC 9110 Section 8.6) and keeps caches from revalidating. `data` is there as on every answer
-    of REST framework.
+    CommonMiddleware would say `Content-Length: 0`, which keeps caches from revalidating. `data` is there
+    as on every answer of REST framework.
     """
 
     data = None
 
     def __init__(self) -> None:
         super().__init__()
-        self.headers = _Headers({})
+        self.headers = HeadersWithoutLength({}, self.cookies)

@@ -43,6 +43,7 @@ from django_pollable.signals import poll_answered
 GZIP = "django.middleware.gzip.GZipMiddleware"
 SAFE = ("GET", "HEAD")
 
+
 class PollableMixin(ScopedMixin):
     """
     What the list and the single resource share: validators, headers and problems.
