@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.core.cache import BaseCache, caches
 from django.core.cache.backends.dummy import DummyCache
@@ -19,6 +19,12 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOG_SECONDS = 10.0
+
+SLOW_SECONDS = 0.25
+"""How long a cache may take to answer what can be done without it."""
+
+REST_SECONDS = 5.0
+"""How long it is left alone afterwards, and after a failure."""
 
 _logged_at = float("-inf")
 
@@ -51,3 +57,34 @@ def attempt(action: Callable[[], T], *, otherwise: T) -> T:
             _logged_at = now
             logger.warning("a cache is down", exc_info=True)
         return otherwise
+
+
+class Rest:
+    """A cache that failed, or answered slowly, is left alone for a while."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._over_at = float("-inf")
+
+    def spare(self, action: Callable[[], T], *, otherwise: T) -> T:
+        """Return `attempt(action)` of what can be done without, or `otherwise` at once where the cache rests."""
+        began_at = self._clock()
+        if began_at < self._over_at:
+            return otherwise
+        failed: Any = object()
+        found = attempt(action, otherwise=failed)
+        if found is failed or self._clock() - began_at > SLOW_SECONDS:
+            self._over_at = self._clock() + REST_SECONDS
+        return otherwise if found is failed else found
+
+
+_rest = Rest()
+
+
+def spare(action: Callable[[], T], *, otherwise: T) -> T:
+    """
+    Return what `action` gets from the shared cache, where that is only to save work, or `otherwise`.
+
+    A cache that is down or slow costs one request in a while, and not each.
+    """
+    return _rest.spare(action, otherwise=otherwise)

@@ -47,6 +47,26 @@ class PollableSettings:
         return self._get("PROBLEM_BASE_URI", "urn:pollable:problem:")
 
     @property
+    def head_max_age_seconds(self) -> float:
+        """How old a process's own copy of a feed's head may be (seconds, default 0: none is kept)."""
+        return self._get("HEAD_MAX_AGE_SECONDS", 0.0)
+
+    @property
+    def publish_seconds(self) -> int:
+        """How often the head that public views show may advance (seconds, default 1; 0: at each poll)."""
+        return self._get("PUBLISH_SECONDS", 1)
+
+    @property
+    def page_cache_seconds(self) -> int:
+        """How long a rendered page is kept for other clients (seconds, default 60; 0: not at all)."""
+        return self._get("PAGE_CACHE_SECONDS", 60)
+
+    @property
+    def page_cache_max_bytes(self) -> int:
+        """The largest page that is kept (bytes, default 512 KiB)."""
+        return self._get("PAGE_CACHE_MAX_BYTES", 512 * 1024)
+
+    @property
     def cache_alias(self) -> str:
         """The cache that the processes share (default "default")."""
         return self._get("CACHE_ALIAS", "default")

@@ -99,6 +99,10 @@ class Cursor:
         """The highest place that the cursor knows of."""
         return max(self.sequence, self.until or 0, self.horizon or 0)
 
+    def is_known_at(self, epoch: str, head: int) -> bool:
+        """Return whether a feed that stands at `head` in `epoch` can have given the cursor."""
+        return self.epoch == epoch and self.reach <= head
+
     def encode(self) -> str:
         """Return the token: URL-safe, and the same for the same position in every process."""
         bound = self.binding

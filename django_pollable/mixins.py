@@ -11,22 +11,25 @@ from django.db import connections
 from django.db.models import Model, QuerySet
 from django.http import HttpResponseBase
 from django.utils.cache import patch_vary_headers
+from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 from rest_framework import mixins
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from django_pollable import filtering, overload, problems
+from django_pollable import filtering, overload, problems, rendered
 from django_pollable.caching import CachePolicy
 from django_pollable.conditional import NotModified, Validators, names_a_tag, weak_etag
 from django_pollable.conf import conf
-from django_pollable.cursors import Binding, fingerprint_once
+from django_pollable.cursors import Binding, Cursor, fingerprint_once
 from django_pollable.exceptions import PollError
+from django_pollable.heads import Place, head_of
 from django_pollable.ledger.changes import ChangeLog
-from django_pollable.ledger.sequencer import poll_state
 from django_pollable.ledger.state import FeedState
+from django_pollable.negotiation import RememberedNegotiation
 from django_pollable.pacing import Circumstances
 from django_pollable.pages import Query, Rows
 from django_pollable.pagination import FeedPagination, SincePagination
@@ -81,6 +84,11 @@ class PollableMixin(ScopedMixin):
             self.request.version,
         )
 
+    def get_content_negotiator(self) -> Any:
+        """Return the view's negotiator; REST framework's own with a memory."""
+        own = self.content_negotiation_class is DefaultContentNegotiation
+        return RememberedNegotiation() if own else super().get_content_negotiator()
+
     def get_variant(self, interval: float) -> tuple[Any, ...]:
         """
         Return what shapes an answer besides its cursor: it is part of every tag.
@@ -94,6 +102,7 @@ class PollableMixin(ScopedMixin):
             renderer.media_type,
             interval if self.cache_policy.is_public else None,
             describe_user(self.request.user) if self.varies_by_user else None,
+            get_current_timezone_name(),
         )
 
     def answer(self, response: HttpResponseBase, validators: Validators, interval: float) -> HttpResponseBase:
@@ -108,9 +117,14 @@ class PollableMixin(ScopedMixin):
         response.headers["Accept-Ranges"] = "none"
         return response
 
-    def state_of(self, scopes: tuple[str, ...] | None) -> FeedState:
-        """Return where the feed stands for this request; several scopes have no one date of their newest change."""
-        state = poll_state(self.get_feed(), scopes, using=self.database)
+    def state_of(self, scopes: tuple[str, ...] | None, *, cursor: Cursor | None = None) -> FeedState:
+        """
+        Return where the feed stands for this request, which has `cursor`.
+
+        Several scopes have no one date of their newest change.
+        """
+        place = Place(self.database, self.get_feed(), scopes)
+        state = head_of(place, cursor=cursor, is_public=self.cache_policy.is_public)
         return replace(state, last_modified=None) if scopes is not None and len(scopes) > 1 else state
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -157,21 +171,29 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         paginator = self.paginator
         query = self._query(request, paginator)
         log = ChangeLog(self.get_feed(), self.scope_names, self.database)
-        state = self.state_of(log.scopes)
+        state = self.state_of(log.scopes, cursor=query.cursor)
         interval = self.get_poll_interval_seconds(state)
         query = query.shaped_by(self.get_variant(interval))
         position = paginator.position(query, state, log)
         validators = paginator.foresee(query, position, state, request._request)
         if validators.is_current(request._request):
             return self.answer(NotModified(), validators, interval)
-        with overload.first_sync_slot() if position.is_first_sync else nullcontext():
-            page = paginator.page(query, position, state, self._rows(log))
-            response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
-        if page.has_more:
-            since = {paginator.since_query_param: page.next.encode()}
-            url = canonical_url(request, without=paginator.position_parameters, **since)
-            response.headers["Link"] = f'<{url}>; rel="next"'
-        return self.answer(response, paginator.validators(query, position, page, state), interval)
+
+        question = query.question(state, position)
+        name = rendered.name_of(self, question) if type(self).list is PollableListMixin.list else None
+
+        def answer() -> tuple[Response, str]:
+            with overload.first_sync_slot() if position.is_first_sync else nullcontext():
+                page = paginator.page(query, position, state, self._rows(log))
+                response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
+            if page.has_more:
+                since = {paginator.since_query_param: page.next.encode()}
+                url = canonical_url(request, without=paginator.position_parameters, **since)
+                response.headers["Link"] = f'<{url}>; rel="next"'
+            return response, paginator.etag(query, position, page, state)
+
+        response, etag = answer() if name is None else rendered.share(self, name, answer)
+        return self.answer(response, replace(validators, etag=etag), interval)
 
     def _ordinary_list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         filtering.refuse(self)

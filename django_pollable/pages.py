@@ -175,6 +175,11 @@ class Query:
     """What else shapes the bytes of the answer."""
 
     @property
+    def cursor(self) -> Cursor | None:
+        """The cursor, if `since` is one."""
+        return self.since if isinstance(self.since, Cursor) else None
+
+    @property
     def kind(self) -> str:
         """What the request names: a cursor, a time, `now`, an id, or nothing."""
         if isinstance(self.since, Cursor):

@@ -109,11 +109,10 @@ class FeedPagination(BasePagination):
             sent = find_etag(request, question=fingerprint(*question)) or weak_etag(*question, place=place)
         return Validators(sent, last_modified)
 
-    def validators(self, query: Query, position: Position, page: Page, state: FeedState) -> Validators:
-        """Return the validators of the 200 with `page`: a full one's tag serves for no cursor."""
+    def etag(self, query: Query, position: Position, page: Page, state: FeedState) -> str:
+        """Return the tag of the 200 with `page`: a full one's serves for no cursor."""
         place = "" if page.has_more else query.place(state, page.next.sequence)
-        etag = weak_etag(*query.question(state, position), place=place)
-        return Validators(etag, _last_modified(query, position, state))
+        return weak_etag(*query.question(state, position), place=place)
 
     def page(self, query: Query, position: Position, state: FeedState, rows: Rows) -> Page:
         """Return the page at `position`."""
@@ -238,11 +237,11 @@ def _last_modified(query: Query, position: Position, state: FeedState) -> int | 
 
 
 def _check(cursor: Cursor, state: FeedState, log: ChangeLog) -> None:
-    if cursor.epoch != state.epoch or cursor.reach > state.head:
+    if not cursor.is_known_at(state.epoch, state.head):
         primary = router.db_for_write(log.feed.model)
         if primary != log.using:
             newest = poll_state(log.feed, log.scopes, using=primary)
-            if cursor.epoch == newest.epoch and cursor.reach <= newest.head:
+            if cursor.is_known_at(newest.epoch, newest.head):
                 raise NotYetAvailable("This replica has not got so far.", retry_after=1)
         raise CursorExpired("The feed's history has begun anew.", reason="epoch-changed")
 

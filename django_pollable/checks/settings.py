@@ -23,6 +23,7 @@ def _is_integer(value: object) -> bool:
 
 A_COUNT: Rule = (lambda value: _is_integer(value) and value > 0, "Give it a positive whole number.")
 A_TIME: Rule = (lambda value: _is_number(value) and value > 0, "Give it a positive number of seconds.")
+A_TIME_OR_NONE: Rule = (lambda value: _is_integer(value) and value >= 0, "Give it whole seconds; 0 to switch it off.")
 A_CACHE: Rule = (lambda value: value in caches.settings, "Name one of CACHES.")
 RULES: dict[str, Rule] = {
     "page_size": A_COUNT,
@@ -31,6 +32,10 @@ RULES: dict[str, Rule] = {
     "poll_interval_seconds": A_TIME,
     "retention_seconds": A_TIME,
     "problem_base_uri": (lambda value: isinstance(value, str) and ":" in value, "Give it an absolute URI."),
+    "head_max_age_seconds": (lambda value: _is_number(value) and value >= 0, "Give it seconds; 0 for no copies."),
+    "publish_seconds": A_TIME_OR_NONE,
+    "page_cache_seconds": A_TIME_OR_NONE,
+    "page_cache_max_bytes": A_COUNT,
     "cache_alias": A_CACHE,
     "ratelimit_cache_alias": A_CACHE,
     "retry_after_spread_seconds": (
