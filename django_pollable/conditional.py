@@ -41,7 +41,10 @@ def sent_tags(request: HttpRequest) -> Iterator[str]:
 
     A tag may end by itself as if a proxy had added to it: it is yielded both ways.
     """
-    for sent in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", "")):
+    field = request.META.get("HTTP_IF_NONE_MATCH", "")
+    # The one tag that a poll sends as it got it needs no parser.
+    is_one = field[:3] == 'W/"' and field[-1] == '"' and field.count('"') == 2
+    for sent in [field] if is_one else parse_etags(field):
         bare = sent.removeprefix("W/")
         if _SUFFIX.search(bare):
             yield _SUFFIX.sub('"', bare)
@@ -51,6 +54,13 @@ def sent_tags(request: HttpRequest) -> Iterator[str]:
 def names_a_tag(request: HttpRequest) -> bool:
     """Return whether `If-None-Match` names an answer, and not any."""
     return bool(request.META.get("HTTP_IF_NONE_MATCH", "*").strip() != "*")
+
+
+def is_vague(request: HttpRequest) -> bool:
+    """Return whether the request may get a 304 though it names no answer: by `*`, or by a date."""
+    if "HTTP_IF_NONE_MATCH" in request.META:
+        return not names_a_tag(request)
+    return "HTTP_IF_MODIFIED_SINCE" in request.META
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +127,5 @@ class NotModified(HttpResponseNotModified):
     data = None
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(content_type="")  # without one Django looks for a charset
         self.headers = HeadersWithoutLength({}, self.cookies)

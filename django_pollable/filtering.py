@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import Http404, QueryDict
 from rest_framework.exceptions import APIException, ValidationError
 
-from django_pollable.conditional import names_a_tag
+from django_pollable.conditional import is_vague
 from django_pollable.scopes import ScopedMixin
 
 PARAMETERS_ONLY = {
@@ -26,11 +26,14 @@ def refuse(view: ScopedMixin) -> None:
     """
     Let `get_queryset()` and the filters of `view` refuse the request, without a query of ours.
 
+    Filters that only know query parameters are left alone where the tag of an earlier answer vouches for
+    those; and where no 304 can be given, since a page asks them anyway, unless its bytes are there already.
+
     Raises:
         Exception: what they raise; no validator may hide it.
     """
     _ = view.get_feed(), view.unfiltered_rows
-    if not names_a_tag(view.request._request) or _may_refuse(view):
+    if is_vague(view.request._request) or _may_refuse(view):
         _ = view.shown_rows
 
 

@@ -11,7 +11,7 @@ from django.db import connections
 from django.db.models import Model, QuerySet
 from django.http import HttpResponseBase
 from django.utils.cache import patch_vary_headers
-from django.utils.timezone import get_current_timezone_name
+from django.utils.timezone import get_current_timezone
 from django.utils.translation import get_language
 from rest_framework import mixins
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -100,9 +100,9 @@ class PollableMixin(ScopedMixin):
         return (
             self.request._request.path,
             renderer.media_type,
-            interval if self.cache_policy.is_public else None,
+            f"{interval:g}" if self.cache_policy.is_public else None,
             describe_user(self.request.user) if self.varies_by_user else None,
-            get_current_timezone_name(),
+            str(get_current_timezone()),
         )
 
     def answer(self, response: HttpResponseBase, validators: Validators, interval: float) -> HttpResponseBase:
@@ -218,7 +218,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         return self.answer(response, validators, interval)
 
     def _query(self, request: Request, paginator: FeedPagination) -> Query:
-        feed, connection = self.get_feed(), connections[self.database]
+        feed = self.get_feed()
         view = (type(self).__module__, type(self).__qualname__, getattr(self, "action", None))
         binding = Binding(
             feed.id,
@@ -228,6 +228,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         )
 
         def key(text: str) -> str:
+            connection = connections[self.database]
             parsed = feed.key.parse(text, connection)
             return feed.key.encode(parsed if len(feed.key.fields) > 1 else [parsed], connection)
 

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 from django.db.models import Model, QuerySet
 
-from django_pollable.cursors import Binding, Cursor, fingerprint
+from django_pollable.cursors import Binding, Cursor, fingerprint_once
 from django_pollable.exceptions import CursorExpired, InvalidCursor
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.state import FeedState
@@ -198,7 +198,7 @@ class Query:
 
     def place(self, state: FeedState, sequence: int) -> str:
         """Return the fingerprint of being at `sequence`, however a client has got there."""
-        return fingerprint(self._shape, state.epoch, sequence)
+        return fingerprint_once(self._shape, state.epoch, sequence)
 
     def question(self, state: FeedState, position: Position) -> tuple[Any, ...]:
         """Return what makes out one answer: what was asked, and the head that it was answered at."""

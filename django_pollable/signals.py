@@ -8,6 +8,6 @@ Signals for metrics, logging and whatever a project adds.
 
 from django.dispatch import Signal
 
-poll_answered = Signal()
+poll_answered = Signal(use_caching=True)
 changes_settled = Signal()
 feed_reset = Signal()
