@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 LOG_SECONDS = 10.0
 
-SLOW_SECONDS = 0.25
+SLOW_SECONDS = 1.0
 """How long a cache may take to answer what can be done without it."""
 
 REST_SECONDS = 5.0

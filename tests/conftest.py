@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from django_pollable import overload
+from django_pollable import caches, heads, overload
 from django_pollable.ledger import sequencer, triggers
 from django_pollable.ledger.pace import Pace
+from django_pollable.memory import Remembered
 from tests.services import Postgres, Redis
 
 
@@ -24,6 +26,13 @@ def _fresh_pace(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _fresh_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overload, "switch", overload.Switch())
+
+
+@pytest.fixture(autouse=True)
+def _fresh_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "_copies", Remembered(heads.MOST))
+    monkeypatch.setattr(caches, "_rest", caches.Rest())
+    cache.clear()
 
 
 @pytest.fixture

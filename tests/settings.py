@@ -40,3 +40,4 @@ DATABASES = {
 }
 DATABASE_ROUTERS = ["tests.shop.routers.ArchiveRouter"]
 REST_FRAMEWORK = {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]}
+POLLABLE_PUBLISH_SECONDS = 0  # or a test would not see what it has just written
