@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
+from example_project import edge
 from example_project.bootstrap import ROOT, ensure_environment
 
 CURL = """
@@ -42,35 +44,35 @@ DRIVERS = {"sqlite": [], "postgres": ["postgres"], "postgresql": ["postgres"], "
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python3 -m example_project")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--database", metavar="URL", help="postgresql://..., mysql://... or sqlite:///path")
-    parser.add_argument("--no-simulator", action="store_true", help="change nothing by itself")
-    options = parser.parse_args()
-    scheme = (options.database or "sqlite:").partition(":")[0]
-    if scheme not in DRIVERS:
-        parser.error(f"--database begins with one of {', '.join(DRIVERS)}, not with '{scheme}'.")
-    ensure_environment("example_project", ["example", *DRIVERS[scheme]])
+    options = _options()
+    ensure_environment("example_project", ["example", *DRIVERS[_scheme(options.database)]])
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", options.port)) == 0:
             sys.exit(f"Port {options.port} is in use: choose another with --port.")
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "example_project.settings"}
     if options.database:
         environment["DATABASE_URL"] = options.database
+    if options.edge:
+        environment["POLLABLE_NUM_PROXIES"] = "1"
     _run("migrate", "--verbosity", "0", environment=environment)
     _run("seed", environment=environment)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: sys.exit(0))
     children: list[subprocess.Popen[bytes]] = []
     try:
-        children.append(_start("runserver", "--noreload", f"127.0.0.1:{options.port}", environment=environment))
-        if not options.no_simulator:
-            children.append(_start("simulate", environment=environment))
-        _wait_for(options.port, children[0])
-        print(CURL.format(port=options.port), flush=True)
-        while all(child.poll() is None for child in children):
-            time.sleep(0.5)
-        sys.exit("A part of the example has stopped: see the messages above.")
+        with ExitStack() as stack:
+            server_port = _free_port() if options.edge else options.port
+            children.append(_start("runserver", "--noreload", f"127.0.0.1:{server_port}", environment=environment))
+            if not options.no_simulator:
+                children.append(_start("simulate", environment=environment))
+            _wait_for(server_port, children[0])
+            if options.edge:
+                children.append(stack.enter_context(edge.running(options.edge, port=options.port, origin=server_port)))
+                _wait_for(options.port, children[-1])
+            print(CURL.format(port=options.port), flush=True)
+            while all(child.poll() is None for child in children):
+                time.sleep(0.5)
+            sys.exit("A part of the example has stopped: see the messages above.")
     except KeyboardInterrupt:
         print("Stopped.")
     finally:
@@ -78,6 +80,25 @@ def main() -> None:
             child.terminate()
         for child in children:
             child.wait(10)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python3 -m example_project")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--database", metavar="URL", help="postgresql://..., mysql://... or sqlite:///path")
+    parser.add_argument("--no-simulator", action="store_true", help="change nothing by itself")
+    parser.add_argument("--edge", choices=edge.PROGRAMS, help="put nginx or Varnish in front of the server")
+    options = parser.parse_args()
+    scheme = _scheme(options.database)
+    if scheme not in DRIVERS:
+        parser.error(f"--database begins with one of {', '.join(DRIVERS)}, not with '{scheme}'.")
+    if options.edge and not edge.find(options.edge):
+        parser.error(f"{edge.PROGRAMS[options.edge]} is not installed: try `apt-get install {options.edge}`.")
+    return options
+
+
+def _scheme(database: str | None) -> str:
+    return (database or "sqlite:").partition(":")[0]
 
 
 def _command(*arguments: str) -> list[str]:
@@ -92,6 +113,12 @@ def _run(*arguments: str, environment: dict[str, str]) -> None:
 def _start(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     # Ctrl-C reaches only the parent, which ends its children.
     return subprocess.Popen(_command(*arguments), cwd=ROOT, env=environment, start_new_session=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:

@@ -64,6 +64,8 @@ if "sqlite" in DATABASE["ENGINE"]:
     }
 DATABASES = {"default": DATABASE}
 
+POLLABLE_NUM_PROXIES = int(os.environ.get("POLLABLE_NUM_PROXIES", "0"))
+POLLS = ("50/s", "1200/m")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "rest_framework.authentication.TokenAuthentication",
@@ -71,7 +73,8 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_THROTTLE_CLASSES": ["example_project.board.throttling.CheapPolls"],
-    "DEFAULT_THROTTLE_RATES": {"polls": ("50/s", "1200/m")},
+    # Behind an edge a request for a public feed is everybody's, and there is no one client to count it for.
+    "DEFAULT_THROTTLE_RATES": {"polls": POLLS, "public": None if POLLABLE_NUM_PROXIES else POLLS},
 }
 # Limits count in the default cache, which is this process's own: enough for one process, see docs/how-to/limits.md.
 POLLABLE_POLL_INTERVAL_SECONDS = 2

@@ -66,7 +66,7 @@ class Public(PollableListMixin, GenericViewSet):
     renderer_classes = [JSONRenderer]
     cache_policy = CachePolicy.public()
     varies_by_user = False
-    throttle_scope = "polls"
+    throttle_scope = "public"
 
 
 class Status(Public):
