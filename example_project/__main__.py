@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from example_project import edge
 from example_project.bootstrap import ROOT, ensure_environment
@@ -58,28 +59,27 @@ def main() -> None:
     _run("seed", environment=environment)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: sys.exit(0))
-    children: list[subprocess.Popen[bytes]] = []
     try:
         with ExitStack() as stack:
-            server_port = _free_port() if options.edge else options.port
-            children.append(_start("runserver", "--noreload", f"127.0.0.1:{server_port}", environment=environment))
-            if not options.no_simulator:
-                children.append(_start("simulate", environment=environment))
-            _wait_for(server_port, children[0])
-            if options.edge:
-                children.append(stack.enter_context(edge.running(options.edge, port=options.port, origin=server_port)))
-                _wait_for(options.port, children[-1])
-            print(CURL.format(port=options.port), flush=True)
-            while all(child.poll() is None for child in children):
-                time.sleep(0.5)
-            sys.exit("A part of the example has stopped: see the messages above.")
+            _serve(options, environment, stack)
     except KeyboardInterrupt:
         print("Stopped.")
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait(10)
+
+
+def _serve(options: argparse.Namespace, environment: dict[str, str], stack: ExitStack) -> None:
+    """Run the parts of the example, which `stack` ends, until one of them stops."""
+    port = _free_port() if options.edge else options.port
+    children = [stack.enter_context(_running("runserver", "--noreload", f"127.0.0.1:{port}", environment=environment))]
+    if not options.no_simulator:
+        children.append(stack.enter_context(_running("simulate", environment=environment)))
+    _wait_for(port, children[0])
+    if options.edge:
+        children.append(stack.enter_context(edge.running(options.edge, port=options.port, origin=port)))
+        _wait_for(options.port, children[-1])
+    print(CURL.format(port=options.port), flush=True)
+    while all(child.poll() is None for child in children):
+        time.sleep(0.5)
+    sys.exit("A part of the example has stopped: see the messages.")
 
 
 def _options() -> argparse.Namespace:
@@ -110,9 +110,15 @@ def _run(*arguments: str, environment: dict[str, str]) -> None:
         sys.exit(f"`{arguments[0]}` has failed: see the messages above.")
 
 
-def _start(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+@contextmanager
+def _running(*arguments: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     # Ctrl-C reaches only the parent, which ends its children.
-    return subprocess.Popen(_command(*arguments), cwd=ROOT, env=environment, start_new_session=True)
+    process = subprocess.Popen(_command(*arguments), cwd=ROOT, env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def _free_port() -> int:

@@ -17,6 +17,8 @@ from typing import Any
 from example_project import edge
 from tests.services import free_port, wait_for
 
+HERE = "127.0.0.1"
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -97,33 +99,34 @@ def in_front_of(origin: int, kind: str) -> Iterator[int]:
         yield port
 
 
-def ask(port: int, path: str, *, method: str = "GET", address: str = "127.0.0.1", **headers: str) -> Answer:
+def ask(port: int, path: str, *, method: str = "GET", address: str = HERE, **headers: str) -> Answer:
     """Ask once, from an address of one's own; `_` in a header's name is `-`."""
     return asyncio.run(_ask(port, path, method, address, headers))
 
 
 def ask_together(port: int, path: str, count: int, **headers: str) -> list[Answer]:
-    """Ask the same `count` times at once, each from another address."""
-    return asyncio.run(_together([_ask(port, path, "GET", _address(n), headers) for n in range(count)]))
+    """Ask the same `count` times at once."""
+    return asyncio.run(_together([_ask(port, path, "GET", HERE, headers) for _ in range(count)]))
 
 
 def poll_together(port: int, path: str, count: int, *, until: Callable[[Answer], bool], **headers: str) -> list[Answer]:
-    """Poll twice a second from `count` addresses until each has got what it waits for; return all answers."""
+    """Let `count` clients poll twice a second until each has got what it waits for; return all answers."""
     answers: list[Answer] = []
 
-    async def poll(number: int) -> None:
+    async def poll() -> None:
         while True:
-            answers.append(await _ask(port, path, "GET", _address(number), headers))
+            answers.append(await _ask(port, path, "GET", HERE, headers))
             if until(answers[-1]):
                 return
             await asyncio.sleep(0.5)
 
-    asyncio.run(_together([poll(number) for number in range(count)]))
+    asyncio.run(_together([poll() for _ in range(count)]))
     return answers
 
 
 async def _together(coroutines: list[Any]) -> list[Any]:
-    return list(await asyncio.gather(*coroutines))
+    async with asyncio.timeout(60):
+        return list(await asyncio.gather(*coroutines))
 
 
 async def _ask(port: int, path: str, method: str, address: str, headers: dict[str, str]) -> Answer:
@@ -151,7 +154,3 @@ def _joined(body: bytes) -> bytes:
         length = int(size, 16)
         whole, body = whole + rest[:length], rest[length + 2 :] if length else b""
     return whole
-
-
-def _address(number: int) -> str:
-    return f"127.0.1.{number + 1}"

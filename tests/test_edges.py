@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from example_project.edge import PROGRAMS
+from example_project.edge import PROGRAMS, running
 from tests.edges import Answer, Board, ask, ask_together, in_front_of, poll_together
 from tests.faulty import FaultyServer, answer, script
 from tests.services import module, program
@@ -81,19 +82,19 @@ def until_new(port: int, path: str, tag: str) -> Answer:
 def test_a_crowd_is_one_request_and_then_one_a_second(port: int, board: Board, case: str) -> None:
     path = f"/api/status/?{case}&slow"
 
+    began_at = time.monotonic()
     first = ask_together(port, path, CROWD)
 
     assert {found.status for found in first} == {200}
     assert len({found.body for found in first}) == 1
-    assert len(board.asked(case)) == 1
+    assert len(board.asked(case)) <= max(1, time.monotonic() - began_at)
 
-    ends_at = time.monotonic() + 3
-    began_at = time.monotonic()
+    began_at, known = time.monotonic(), len(board.asked(case))
     tag = first[0].headers["etag"]
-    polls = poll_together(port, path, CROWD, until=lambda _: time.monotonic() > ends_at, If_None_Match=tag)
+    polls = poll_together(port, path, CROWD, until=lambda _: time.monotonic() > began_at + 3, If_None_Match=tag)
 
     assert {found.status for found in polls} == {304}
-    later = board.asked(case)[1:]
+    later = board.asked(case)[known:]
     assert 1 <= len(later) <= 1.1 * (time.monotonic() - began_at) + 1
     assert {(one.status, one.if_none_match) for one in later} == {(304, tag)}
 
@@ -154,8 +155,8 @@ def test_head_and_get_share_what_is_kept(port: int, board: Board, case: str) -> 
 
     assert (head.status, head.body) == (200, b"")
     assert head.headers["etag"] == get.headers["etag"]
-    assert board.asked(case)[0].method == "GET"
-    assert (head.headers["x-cache"], get.headers["x-cache"]) == ("MISS", "HIT")
+    assert {one.method for one in board.asked(case)} == {"GET"}
+    assert head.headers["x-cache"] == "MISS" != get.headers["x-cache"]
 
 
 def test_a_range_of_a_feed_is_the_whole(port: int, case: str) -> None:
@@ -202,6 +203,7 @@ def test_an_expired_cursor_is_answered_anew(port: int, board: Board, case: str) 
     assert answers[0].headers["cache-control"] == "no-store"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="has no other loopback addresses")
 def test_limits_count_the_client_and_not_the_edge(port: int, kind: str) -> None:
     greedy, modest = (f"127.0.{place}.{list(PROGRAMS).index(kind) + 1}" for place in (2, 3))
     asked = [ask(port, "/api/summary/", address=greedy, X_Forwarded_For="8.8.8.8").status for _ in range(12)]
@@ -282,6 +284,17 @@ def test_an_error_does_not_take_the_place_of_an_older_page(scripted: Scripted, c
     assert until_new(scripted.port, path, PUBLIC["ETag"]).json == {"version": 2}
 
 
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_older_page_does_not_hide_that_there_is_none(scripted: Scripted, case: str, status: int) -> None:
+    path = f"/api/events/?{case}"
+    scripted.server.respond = script([answer(200, {}, **PUBLIC)], [answer(status, {}, Cache_Control="no-store")])
+    ask(scripted.port, path)
+
+    polls = poll_together(scripted.port, path, 5, until=lambda found: found.status == status)
+
+    assert [found.status for found in polls].count(status) == 5
+
+
 def test_a_cookie_in_a_public_answer_reaches_nobody(scripted: Scripted, case: str) -> None:
     scripted.server.respond = script([answer(200, {}, Set_Cookie="sessionid=secret", **PUBLIC)])
 
@@ -311,6 +324,15 @@ def test_what_a_private_feed_sends_arrives_as_it_is(scripted: Scripted, case: st
     assert {name: found.headers[name.lower()] for name in headers} == headers
     sent = scripted.server.requests[-1].headers
     assert (sent["authorization"], sent["if-none-match"], sent["cookie"]) == (ALICE, 'W/"own"', "a=b")
+
+
+def test_an_edge_that_stops_by_itself_says_why(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultyServer(script([answer(200)])) as server:
+        port = server.server_address[1]
+        with running(kind, port=port, origin=port) as process:
+            assert process.wait(30) != 0
+
+    assert "Address already in use" in capsys.readouterr().err
 
 
 def test_the_configurations_name_the_same_places(tmp_path: Path) -> None:
