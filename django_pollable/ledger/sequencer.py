@@ -16,7 +16,7 @@ from django_pollable.exceptions import NotYetAvailable
 from django_pollable.ledger import history
 from django_pollable.ledger.options import FeedOptions
 from django_pollable.ledger.pace import Pace
-from django_pollable.ledger.state import FeedState, next_modified_at, read_clock, read_state
+from django_pollable.ledger.state import FeedState, Look, next_modified_at, read_clock, read_state
 from django_pollable.ledger.tables import Feed, PendingChange
 from django_pollable.ledger.upserts import CHANGE, SCOPE, upsert
 from django_pollable.signals import changes_settled
@@ -27,7 +27,7 @@ WHOLE_TABLE = "*"
 
 READ_ONLY = {
     "postgresql": "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool",
-    "mysql": "SELECT @@global.read_only",
+    "mysql": "SELECT CONCAT(@@global.read_only) NOT IN ('0', 'OFF')",
 }
 
 Mark = tuple[str, str, bool]
@@ -57,19 +57,22 @@ def poll_state(feed: FeedOptions, scopes: tuple[str, ...] | None, *, using: str)
     Raises:
         NotYetAvailable: a replica does not know the feed yet.
     """
+    if not _may_write(feed, using):
+        known = read_state(feed, scopes, using=using, look=Look.NONE)
+        if known is None:
+            raise NotYetAvailable("This replica does not have the feed yet.")
+        return known
     place = using, feed.id
     is_full_look = _pace.is_full_look_due(place)
-    state = read_state(feed, scopes, using=using, is_full_look=is_full_look)
+    state = read_state(feed, scopes, using=using, look=Look.FULL if is_full_look else Look.NEW)
     if state is None:
-        if not _may_write(feed, using):
-            raise NotYetAvailable("This replica does not have the feed yet.")
         history.begin(feed, using)
         return poll_state(feed, scopes, using=using)
     if not state.has_pending:
         if is_full_look:
             _pace.looked(place, is_complete=True)
         return state
-    if not (_may_write(feed, using) and (is_full_look or _is_its_turn(place))):
+    if not (is_full_look or _is_its_turn(place)):
         return state
     taken = None
     try:
@@ -80,7 +83,7 @@ def poll_state(feed: FeedOptions, scopes: tuple[str, ...] | None, *, using: str)
         _pace.looked(place, is_complete=taken is not None and taken < conf.settle_batch)
     if taken is None:
         return state
-    return read_state(feed, scopes, using=using) or state
+    return read_state(feed, scopes, using=using, look=Look.NONE) or state
 
 
 def settle(feed: FeedOptions, *, using: str, is_full_look: bool = True) -> int | None:
@@ -125,7 +128,10 @@ def settle_all(feed: FeedOptions, *, using: str) -> int:
     Number what is pending now, in batches, and return how many notes it took; later ones are left.
 
     Behind a full batch only newer notes are looked for: the database is slow to pass those that are gone.
+    Where there is none nothing is locked: a lock is a write, and may wait for a standby.
     """
+    if not PendingChange.objects.using(using).filter(feed_id=feed.id).exists():
+        return 0
     total = 0
     is_full_look = True
     while taken := settle(feed, using=using, is_full_look=is_full_look) or 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from django.db import connections
 
@@ -59,17 +60,23 @@ class FeedState:
     """Since the newest change, by the database's clock."""
 
 
-def read_state(
-    feed: FeedOptions, scopes: tuple[str, ...] | None, *, using: str, is_full_look: bool = False
-) -> FeedState | None:
-    """
-    Return the state of `scopes` (None: the whole feed) in one query, or None where the feed has no row.
+class Look(Enum):
+    """For which pending changes a reader looks."""
 
-    Looks for pending changes above the highest that was settled; a full look finds those of
-    transactions that began earlier and committed later, too.
-    """
+    NONE = "0"
+    """For none: who cannot number them need not know. On a standby it may take long to pass those that are gone."""
+    NEW = "EXISTS (SELECT 1 FROM pollable_pendingchange p WHERE p.feed_id = f.id AND p.id > f.settled_to)"
+    """For those above the highest that was settled."""
+    FULL = "EXISTS (SELECT 1 FROM pollable_pendingchange p WHERE p.feed_id = f.id)"
+    """For those of transactions that began earlier and committed later, too."""
+
+
+def read_state(
+    feed: FeedOptions, scopes: tuple[str, ...] | None, *, using: str, look: Look = Look.NEW
+) -> FeedState | None:
+    """Return the state of `scopes` (None: the whole feed) in one query, or None where the feed has no row."""
     connection = connections[using]
-    sql, parameters = _statement(feed.id, scopes, connection.vendor, is_full_look)
+    sql, parameters = _statement(feed.id, scopes, connection.vendor, look)
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         row = cursor.fetchone()
@@ -81,14 +88,9 @@ def read_state(
     return FeedState(epoch, head, horizon, modified_at if is_over else None, bool(has_pending), quiet)
 
 
-def _statement(
-    feed_id: int, scopes: tuple[str, ...] | None, vendor: str, is_full_look: bool
-) -> tuple[str, list[str | int]]:
+def _statement(feed_id: int, scopes: tuple[str, ...] | None, vendor: str, look: Look) -> tuple[str, list[str | int]]:
     clock = CLOCK[vendor]
-    pending = "0"
-    if vendor != "sqlite":
-        above = "" if is_full_look else " AND p.id > f.settled_to"
-        pending = f"EXISTS (SELECT 1 FROM pollable_pendingchange p WHERE p.feed_id = f.id{above})"
+    pending = Look.NONE.value if vendor == "sqlite" else look.value
     if scopes is None:
         return (
             f"SELECT f.epoch, f.sequence, f.horizon, f.modified_at, {clock}, {pending}"
