@@ -17,7 +17,7 @@ from django_pollable.conf import conf
 from django_pollable.cursors import Binding, Cursor, fingerprint
 from django_pollable.exceptions import CursorExpired, InvalidCursor, InvalidParameter, NotYetAvailable
 from django_pollable.ledger.changes import ChangeLog
-from django_pollable.ledger.sequencer import poll_state
+from django_pollable.ledger.sequencer import is_settling, poll_state
 from django_pollable.ledger.state import FeedState
 from django_pollable.pages import Page, Position, Query, Rows
 
@@ -237,13 +237,14 @@ def _last_modified(query: Query, position: Position, state: FeedState) -> int | 
 
 
 def _check(cursor: Cursor, state: FeedState, log: ChangeLog) -> None:
-    if not cursor.is_known_at(state.epoch, state.head):
-        primary = router.db_for_write(log.feed.model)
-        if primary != log.using:
-            newest = poll_state(log.feed, log.scopes, using=primary)
-            if cursor.is_known_at(newest.epoch, newest.head):
-                raise NotYetAvailable("This replica has not got so far.", retry_after=1)
-        raise CursorExpired("The feed's history has begun anew.", reason="epoch-changed")
+    if cursor.is_known_at(state.epoch, state.head):
+        return
+    primary = router.db_for_write(log.feed.model)
+    may_come = cursor.epoch == state.epoch and is_settling(log.feed, using=primary)
+    newest = poll_state(log.feed, log.scopes, using=primary)
+    if may_come or cursor.is_known_at(newest.epoch, newest.head):
+        raise NotYetAvailable("This database has not got so far.")
+    raise CursorExpired("The feed's history has begun anew.", reason="epoch-changed")
 
 
 def _instant(text: str) -> int:

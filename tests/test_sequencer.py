@@ -73,6 +73,29 @@ def test_a_locked_feed_is_served_as_it_stands(other: Any) -> None:
     assert texts() == ["first"]
 
 
+def test_a_feed_is_known_to_be_settled_now(other: Any) -> None:
+    assert not sequencer.is_settling(feed_of(Log), using="default")
+
+    with other.cursor() as cursor:
+        cursor.execute("SELECT id FROM pollable_feed WHERE id = %s FOR UPDATE", [feed_of(Log).id])
+
+    assert sequencer.is_settling(feed_of(Log), using="default")
+
+
+def test_who_may_not_lock_a_feed_goes_by_what_can_be_read(other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Feed._meta, "db_table", "pollable_nothing")
+
+    assert not sequencer.is_settling(feed_of(Log), using="default")
+
+
+def test_where_nothing_is_pending_nothing_is_locked(django_assert_num_queries: Any) -> None:
+    settle_logs()
+
+    with django_assert_num_queries(1) as captured:
+        settle_logs()
+    assert "FOR UPDATE" not in captured[0]["sql"]
+
+
 @override_settings(POLLABLE_SETTLE_BATCH=3)
 def test_a_poll_settles_one_batch_at_the_most(other: Any) -> None:
     settle_logs()

@@ -143,6 +143,23 @@ def settle_all(feed: FeedOptions, *, using: str) -> int:
     return total
 
 
+def is_settling(feed: FeedOptions, *, using: str) -> bool:
+    """
+    Return whether a process numbers changes of `feed` now, as far as can be known.
+
+    With synchronous replication standbys show its numbers while its commit waits for one of them.
+    """
+    if connections[using].vendor == "sqlite":
+        return False
+    try:
+        with transaction.atomic(using=using):
+            row = Feed.objects.using(using).select_for_update(skip_locked=True).filter(pk=feed.id).first()
+            transaction.set_rollback(True, using=using)  # a commit would wait, too
+    except DatabaseError:  # no rights
+        return False
+    return row is None
+
+
 def _may_write(feed: FeedOptions, using: str) -> bool:
     """Return whether polls of `using` settle there: an alias that is only read may be a replica."""
     if using == router.db_for_write(feed.model):
