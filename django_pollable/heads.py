@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from django.db import connections
+from django.db import connections, router
 
 from django_pollable.caches import is_shared, shared_cache, spare
 from django_pollable.conf import conf
 from django_pollable.cursors import Cursor, fingerprint_once
+from django_pollable.exceptions import NotYetAvailable
 from django_pollable.ledger.options import FeedOptions
 from django_pollable.ledger.sequencer import poll_state
 from django_pollable.ledger.state import FeedState
@@ -57,14 +58,37 @@ def head_of(place: Place, *, cursor: Cursor | None = None, is_public: bool = Fal
     that is behind `cursor` is read anew. Within a transaction, which may see what others never will,
     nothing is taken from memory or put there.
     """
-    max_age = max(conf.head_max_age_seconds, conf.publish_seconds if is_public else 0)
-    if max_age <= 0 or connections[place.using].in_atomic_block:
+    max_age = _max_age(place, is_public)
+    if max_age <= 0:
         return place.read()
     state = _copies.get(place.key, max_age)
     if state is None or not _knows(state, cursor):
         is_published = is_public and conf.publish_seconds > 0 and is_shared(shared_cache())
         state = _published(place, cursor) if is_published else _read(place)
     return state
+
+
+def check_reached(place: Place, state: FeedState, *, is_public: bool = False) -> None:
+    """
+    Check that the database has what it is about to be asked for under `state`, which may be from memory.
+
+    Of several standbys behind one name each lags by itself: one query where `place` is not the primary.
+
+    Raises:
+        NotYetAvailable: it has not got so far.
+    """
+    if _max_age(place, is_public) <= 0 or place.using == router.db_for_write(place.feed.model):
+        return
+    here = place.read()
+    if here.epoch != state.epoch or here.head < state.head:
+        raise NotYetAvailable("This replica has not got so far.")
+
+
+def _max_age(place: Place, is_public: bool) -> float:
+    """Return how old a head may be (seconds): 0 where it must be read."""
+    if connections[place.using].in_atomic_block:
+        return 0
+    return max(conf.head_max_age_seconds, conf.publish_seconds if is_public else 0)
 
 
 def _read(place: Place) -> FeedState:

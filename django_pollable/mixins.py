@@ -26,7 +26,7 @@ from django_pollable.conditional import NotModified, Validators, names_a_tag, we
 from django_pollable.conf import conf
 from django_pollable.cursors import Binding, Cursor, fingerprint_once
 from django_pollable.exceptions import PollError
-from django_pollable.heads import Place, head_of
+from django_pollable.heads import Place, check_reached, head_of
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.state import FeedState
 from django_pollable.negotiation import RememberedNegotiation
@@ -127,6 +127,16 @@ class PollableMixin(ScopedMixin):
         state = head_of(place, cursor=cursor, is_public=self.cache_policy.is_public)
         return replace(state, last_modified=None) if scopes is not None and len(scopes) > 1 else state
 
+    def check_reached(self, state: FeedState, scopes: tuple[str, ...] | None) -> None:
+        """
+        Check that the rows to be read are no older than `state` says.
+
+        Raises:
+            NotYetAvailable: they may be.
+        """
+        place = Place(self.database, self.get_feed(), scopes)
+        check_reached(place, state, is_public=self.cache_policy.is_public)
+
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         overload.polls.begin()
         try:
@@ -174,6 +184,8 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         state = self.state_of(log.scopes, cursor=query.cursor)
         interval = self.get_poll_interval_seconds(state)
         query = query.shaped_by(self.get_variant(interval))
+        if query.kind in ("time", "after"):  # where that is the database says
+            self.check_reached(state, log.scopes)
         position = paginator.position(query, state, log)
         validators = paginator.foresee(query, position, state, request._request)
         if validators.is_current(request._request):
@@ -183,6 +195,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         name = rendered.name_of(self, question) if type(self).list is PollableListMixin.list else None
 
         def answer() -> tuple[Response, str]:
+            self.check_reached(state, log.scopes)
             with overload.first_sync_slot() if position.is_first_sync else nullcontext():
                 page = paginator.page(query, position, state, self._rows(log))
                 response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
@@ -212,6 +225,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         is_named = names_a_tag(request._request)
         if is_named and validators.is_current(request._request):
             return self.answer(NotModified(), validators, interval)
+        self.check_reached(state, self.scope_names)
         response: Any = super().list(request, *args, **kwargs)
         if not is_named and validators.is_current(request._request):
             response = NotModified()  # any page, or one of a date: only now is it known that there is one
