@@ -79,22 +79,31 @@ class Postgres:
 
     def __init__(self) -> None:
         self._driver = module("psycopg")
-        places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-        initdb, self._pg_ctl = program("initdb", *places), program("pg_ctl", *places)
+        self._places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+        self._pg_ctl = program("pg_ctl", *self._places)
         self._owner: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
         self._folder = Path(tempfile.mkdtemp(prefix="pollable-"))
         if self._owner:
             shutil.chown(self._folder, **self._owner)
         self.port = free_port()
-        self._run(initdb, "-U", "postgres", "-A", "trust", "--no-sync", "-D", self._folder / "data")
-        self.start()
+        try:
+            self._create()
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
 
     @property
     def url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
-    def connect(self) -> Any:
-        return self._driver.connect(self.url)
+    @property
+    def log(self) -> str:
+        """What the server has said."""
+        return (self._folder / "log").read_text()
+
+    def connect(self, **options: Any) -> Any:
+        return self._driver.connect(self.url, **options)
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
@@ -108,6 +117,10 @@ class Postgres:
         if (self._folder / "data" / "postmaster.pid").exists():
             self.stop()
         shutil.rmtree(self._folder)
+
+    def _create(self) -> None:
+        initdb = program("initdb", *self._places)
+        self._run(initdb, "-U", "postgres", "-A", "trust", "--no-sync", "-D", self._folder / "data")
 
     def _run(self, *command: str | Path) -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder, **self._owner)
