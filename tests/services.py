@@ -105,6 +105,12 @@ class Postgres:
     def connect(self, **options: Any) -> Any:
         return self._driver.connect(self.url, **options)
 
+    def set(self, setting: str, value: str) -> None:
+        """Change a setting while the server runs."""
+        with self.connect(autocommit=True) as database:
+            database.execute(f"ALTER SYSTEM SET {setting} = '{value}'")
+            database.execute("SELECT pg_reload_conf()")
+
     def start(self) -> None:
         options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         self._run(self._pg_ctl, "-w", "-D", self._folder / "data", "-l", self._folder / "log", "-o", options, "start")

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,9 @@ from urllib.parse import urlencode
 import pytest
 from django.db import connection
 
+from tests.chaos import REMEMBERED, chaos
 from tests.chaos.client import Answer, Client
+from tests.chaos.outages import Poller, answers_of, end, refused_as_promised, through_an_outage
 from tests.clusters import Standby
 from tests.services import Gunicorn, Postgres, Redis
 
@@ -77,7 +79,16 @@ def problem_of(answer: Answer) -> tuple[int, str | None, str]:
     return answer.status, answer.headers["Retry-After"], body.get("reason") or body["type"].rpartition(":")[2]
 
 
-FRESH = {"POLLABLE_CHAOS_PUBLISH_SECONDS": "0"}
+def eventually(ask: Callable[[], Answer], is_it: Callable[[Answer], object]) -> Answer:
+    """Return the first answer that is as wanted."""
+    for _ in range(600):
+        answer = ask()
+        if is_it(answer):
+            return answer
+        time.sleep(0.05)
+    raise TimeoutError(str(answer))
+
+
 KEPT_SECONDS = 2
 KEPT = {"POLLABLE_CHAOS_PUBLISH_SECONDS": str(KEPT_SECONDS)}
 LATER = (503, "1", "not-yet-available")
@@ -104,7 +115,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             standbys.append(Standby(primary))
             stack.callback(standbys[-1].remove)
         folder = tmp_path_factory.mktemp("servers")
-        servers = {database: serve(database, folder, stack, **FRESH) for database in (primary, *standbys)}
+        servers = {database: serve(database, folder, stack) for database in (primary, *standbys)}
         yield Site(primary, *standbys, servers)
 
 
@@ -199,17 +210,14 @@ def test_the_primary_may_wait_for_what_a_standby_shows(site: Site) -> None:
     """With synchronous replication a commit is seen on standbys before it is seen on the primary."""
     start = cursor_in(site.ask(site.near))
     site.write("one")
-    with site.primary.connect(autocommit=True) as database:
-        database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        database.execute("SELECT pg_reload_conf()")
-        command = [sys.executable, "-m", "django", "pollable", "settle"]
-        with subprocess.Popen(command, env=site.servers[site.primary].environment) as settling:
-            while not names_in(ahead := site.ask(site.near, since=start)):
-                time.sleep(0.05)
-
+    site.primary.set("synchronous_standby_names", "nobody")
+    command = [sys.executable, "-m", "django", "pollable", "settle"]
+    with subprocess.Popen(command, env=site.servers[site.primary].environment) as settling:
+        try:
+            ahead = eventually(lambda: site.ask(site.near, since=start), names_in)
             early = site.ask(site.primary, since=cursor_in(ahead))
-            database.execute("ALTER SYSTEM RESET synchronous_standby_names")
-            database.execute("SELECT pg_reload_conf()")
+        finally:
+            site.primary.set("synchronous_standby_names", "")
 
     assert settling.returncode == 0
     assert problem_of(early) == LATER
@@ -238,3 +246,113 @@ def test_a_published_head_is_not_that_of_a_standby_that_lags(published: Site) ->
     assert cursor_in(there) != start
     assert problem_of(early) == LATER
     assert names_in(published.ask(published.near, since=start)) == ["one"]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Site]:
+    """A primary and a standby of the test's own, which may die."""
+    with ExitStack() as stack:
+        primary = Postgres()
+        stack.callback(primary.remove)
+        standby = Standby(primary)
+        stack.callback(standby.remove)
+        servers = {primary: serve(primary, tmp_path, stack)}
+        with primary.connect() as database:
+            database.execute("INSERT INTO shop_tenant (id, name) VALUES (1, 'a')")
+        yield Site(primary, standby, standby, servers, tenant=1)
+
+
+@pytest.mark.parametrize("is_atomic", ["0", "1"])
+def test_a_standby_that_dies_and_returns(pair: Site, tmp_path: Path, is_atomic: str) -> None:
+    with ExitStack() as stack:
+        server = serve(pair.near, tmp_path, stack, POLLABLE_CHAOS_ATOMIC=is_atomic)
+        pollers = [Poller(str(number), [server.port], "/chaos/1/items/", {}, 0.005) for number in range(4)]
+        before, without, afterwards = map(set, through_an_outage(pair.near, pollers))
+        end(pollers)
+
+    assert (before, without | {200, 304}, afterwards | {503}) == ({200, 304}, {200, 304, 503}, {200, 304, 503})
+    assert 503 in without
+    assert {200, 304} <= afterwards
+    assert all(refused_as_promised(answer) for poller in pollers for answer in poller.refusals)
+
+
+@pytest.mark.parametrize("is_atomic", ["0", "1"])
+def test_a_poll_that_is_in_the_way_of_recovery_is_for_later(pair: Site, tmp_path: Path, is_atomic: str) -> None:
+    """A standby cancels what reads a table that the primary has locked for itself."""
+    pair.near.set("max_standby_streaming_delay", "0")
+    with ExitStack() as stack:
+        server = serve(pair.near, tmp_path, stack, POLLABLE_CHAOS_ATOMIC=is_atomic)
+        pollers = [Poller(str(number), [server.port], "/chaos/1/items/", {}, 0) for number in range(4)]
+        for poller in pollers:
+            poller.start()
+        locking = stack.enter_context(pair.primary.connect(autocommit=True))
+        until = time.monotonic() + 60
+        while 503 not in answers_of(pollers) and time.monotonic() < until:
+            with locking.transaction():
+                locking.execute("LOCK TABLE pollable_feed, shop_item IN ACCESS EXCLUSIVE MODE")
+        end(pollers)
+
+    assert "due to conflict with recovery" in pair.near.log
+    assert {answer.status for poller in pollers for answer in poller.refusals} == {503}
+    assert all(refused_as_promised(answer) for poller in pollers for answer in poller.refusals)
+
+
+def promote(pair: Site, folder: Path, stack: ExitStack) -> Site:
+    """Return what is left where the primary is gone, with a server that takes the standby for it."""
+    pair.near.promote()
+    server = Gunicorn(folder, {"DATABASE_URL": pair.near.url})
+    stack.callback(server.stop)
+    return replace(pair, primary=pair.near, servers={pair.near: server})
+
+
+def test_a_standby_that_becomes_the_primary_goes_on(pair: Site, tmp_path: Path) -> None:
+    pair.write("one")
+    pair.settle(pair.near)
+    with ExitStack() as stack:
+        reading = replace(pair, servers={pair.near: serve(pair.near, tmp_path, stack)})
+        before = reading.ask(pair.near)
+        pair.primary.stop()
+        meanwhile = reading.ask(pair.near, since=cursor_in(before), etag=before.headers["ETag"])
+        promoted = promote(pair, tmp_path, stack)
+        promoted.write("two")
+        promoted.settle()
+        after = promoted.ask(pair.near, since=cursor_in(before), etag=before.headers["ETag"])
+
+    assert names_in(before) == ["one"]
+    assert meanwhile.status == 304
+    assert names_in(after) == ["two"]
+
+
+def test_a_database_that_was_restored_begins_anew(pair: Site, tmp_path: Path) -> None:
+    """The standby is a backup: it is behind when it takes over."""
+    early = pair.ask(pair.primary)
+    pair.near.catch_up()
+    pair.near.stop()
+    pair.write("one")
+    pair.settle()
+    late = pair.ask(pair.primary)
+    pair.primary.stop()
+    pair.near.start()
+    with ExitStack() as stack:
+        restored = promote(pair, tmp_path, stack)
+
+        assert problem_of(restored.ask(pair.near, since=cursor_in(late))) == ANEW
+        assert names_in(restored.ask(pair.near, since=cursor_in(early))) == []
+        restored.manage("pollable", "epoch", "shop.item")
+        assert problem_of(restored.ask(pair.near, since=cursor_in(early))) == ANEW
+
+
+@pytest.mark.parametrize("memory", [{}, REMEMBERED], ids=["fresh", "remembered"])
+def test_no_client_loses_a_row_to_standbys_that_lag(redis: Redis, memory: dict[str, str]) -> None:
+    with ExitStack() as stack:
+        primary = Postgres()
+        stack.callback(primary.remove)
+        standbys = [Standby(primary), Standby(primary)]
+        for standby in standbys:
+            stack.callback(standby.remove)
+        urls = " ".join(standby.url for standby in standbys)
+        environment = {"DATABASE_URL": primary.url, "POLLABLE_CHAOS_STANDBYS": urls, "CACHE_URL": redis.url}
+        run = chaos(**environment, **memory)
+
+    print(run.stdout)
+    assert run.returncode == 0, run.stdout + run.stderr

@@ -1,7 +1,8 @@
 """
 `python -m tests.chaos SECONDS [--naive]`: exit status 3 where a client's rows differ, or each naive one's.
 
-With `POLLABLE_CHAOS_RATE` (`10/s`) clients are refused, and wait as they are told.
+With `POLLABLE_CHAOS_RATE` (`10/s`) clients are refused, and wait as they are told. With `POLLABLE_CHAOS_STANDBYS`
+each server reads a standby, which lags now and then, and `pollable settle --forever` numbers changes.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import time
 from typing import Any
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.chaos.settings"
+STANDBYS = os.environ.pop("POLLABLE_CHAOS_STANDBYS", "").split()
+"""Only servers read them."""
 
-import django
+import django  # noqa: E402
 
 django.setup()
 
@@ -28,19 +31,29 @@ from django.utils import timezone  # noqa: E402
 from django_pollable.ledger.options import feed_of  # noqa: E402
 from django_pollable.ledger.pruning import prune  # noqa: E402
 from tests.chaos.client import Client, DatedClient, NaiveClient  # noqa: E402
+from tests.chaos.standbys import Lag, Settling  # noqa: E402
 from tests.chaos.writer import TENANTS  # noqa: E402
 from tests.shop.models import Item, Tenant  # noqa: E402
 from tests.shop.views import ChaosItems, NaiveItems  # noqa: E402
 
 LOST = 3
 IS_LIMITED = "POLLABLE_CHAOS_RATE" in os.environ
-LEAST_PAGES = 2 if IS_LIMITED else 5
+LEAST_PAGES = 2 if IS_LIMITED or STANDBYS else 5
 PORTS = [random.randrange(20_000, 30_000) for _ in range(2)]
 KILL_SECONDS, PRUNE_SECONDS, QUIET_SECONDS = 1.5, 0.5, 4
 
 
-def start(module: str, *arguments: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", f"tests.chaos.{module}", *map(str, arguments)])
+def start(module: str, *arguments: object, **environment: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", f"tests.chaos.{module}", *map(str, arguments)]
+    return subprocess.Popen(command, env=os.environ | environment)
+
+
+def start_servers() -> list[subprocess.Popen[bytes]]:
+    reads = [{"POLLABLE_CHAOS_STANDBYS": url} for url in STANDBYS] or [{}]
+    servers = [start("server", port, **reads[number % len(reads)]) for number, port in enumerate(PORTS)]
+    for port in PORTS:
+        wait_for(port)
+    return servers
 
 
 def clients() -> list[Client]:
@@ -136,10 +149,10 @@ def disturb(writers: list[subprocess.Popen[bytes]], seconds: float, path: str) -
 
 
 def main(seconds: float, *, is_naive: bool) -> int:
+    """Let writers write and clients poll, and return how many rows the clients lack or have too many in the end."""
     prepare()
-    servers = [start("server", port) for port in PORTS]
-    for port in PORTS:
-        wait_for(port)
+    servers = start_servers()
+    troubles = [*map(Lag, STANDBYS), *([Settling()] if STANDBYS else [])]
     path = "inserts" if is_naive else "all"  # losses of the naive clients come from the order of commits alone
     writers = [start("writer", random.randrange(10**9), path) for _ in range(2 if connection.vendor == "sqlite" else 5)]
     polling = naive_clients() if is_naive else clients()
@@ -147,27 +160,44 @@ def main(seconds: float, *, is_naive: bool) -> int:
         for client in polling:
             client.start()
         wait_for_writes()
+        for trouble in troubles:
+            trouble.has_begun.wait()
         disturb(writers, seconds, path)
         for writer in writers:
             writer.kill()
             writer.wait()
-        for client in polling:
-            client.is_over = True
-            client.join()
-        threads = [threading.Thread(target=client.catch_up, args=[QUIET_SECONDS]) for client in polling]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for trouble in troubles:
+            trouble.leave_off()
+        catch_up(polling)
         losses = [report(client) for client in polling]
-        if any(client.answers[200] < LEAST_PAGES for client in polling):
-            raise RuntimeError("A client has hardly seen a change: the run proves nothing.")
-        if IS_LIMITED and not any(client.answers[429] for client in polling):
-            raise RuntimeError("No client was refused: the run proves nothing of limits.")
+        check_that_it_proves_something(polling)
         return min(losses) if is_naive else sum(losses)
     finally:
+        for trouble in troubles:
+            trouble.end()
         for process in servers + writers:
             process.kill()
+
+
+def catch_up(polling: list[Client]) -> None:
+    """Let the clients poll until nothing new comes."""
+    for client in polling:
+        client.is_over = True
+        client.join()
+    threads = [threading.Thread(target=client.catch_up, args=[QUIET_SECONDS]) for client in polling]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def check_that_it_proves_something(polling: list[Client]) -> None:
+    if any(client.answers[200] < LEAST_PAGES for client in polling):
+        raise RuntimeError("A client has hardly seen a change: the run proves nothing.")
+    if IS_LIMITED and not any(client.answers[429] for client in polling):
+        raise RuntimeError("No client was refused: the run proves nothing of limits.")
+    if STANDBYS and not any(client.answers[503] for client in polling):
+        raise RuntimeError("No client was ahead of a standby: the run proves nothing of standbys.")
 
 
 if __name__ == "__main__":
