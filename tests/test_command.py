@@ -95,13 +95,34 @@ def test_settle_forever_ends_when_interrupted(monkeypatch: pytest.MonkeyPatch) -
     Log.objects.create(text="a")
 
     def interrupt(seconds: float) -> None:
-        raise KeyboardInterrupt
+        if seconds:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr("time.sleep", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         run("settle", "--forever")
     assert connection.vendor == "sqlite" or not PendingChange.objects.exists()
+
+
+def test_settle_forever_goes_on_when_the_database_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited = []
+
+    def interrupt(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("time.sleep", interrupt)
+        patch.setattr(PendingChange._meta, "db_table", "pollable_nothing")
+        with pytest.raises(KeyboardInterrupt):
+            run("settle", "--forever")
+
+    assert waited == [1, 1, 1]
+    assert capsys.readouterr().err.count("pollable_nothing") >= 3
 
 
 def test_a_pause_is_seen_by_other_processes(redis: Redis) -> None:

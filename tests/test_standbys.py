@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import pytest
@@ -21,6 +21,8 @@ from tests.chaos.client import Answer, Client
 from tests.chaos.outages import Poller, answers_of, end, refused_as_promised, through_an_outage
 from tests.clusters import Standby
 from tests.services import Gunicorn, Postgres, Redis
+
+T = TypeVar("T")
 
 pytestmark = [
     pytest.mark.chaos,
@@ -45,6 +47,11 @@ class Site:
                     "INSERT INTO shop_item (tenant_id, name, status, count, data) VALUES (%s, %s, 'open', 0, '{}')",
                     [self.tenant, name],
                 )
+
+    def head(self) -> int:
+        """Return the newest number, without a poll that gives one."""
+        with self.primary.connect() as database:
+            return int(database.execute("SELECT sequence FROM pollable_feed WHERE name = 'shop.item'").fetchone()[0])
 
     def manage(self, *command: str) -> None:
         environment = self.servers[self.primary].environment
@@ -79,7 +86,7 @@ def problem_of(answer: Answer) -> tuple[int, str | None, str]:
     return answer.status, answer.headers["Retry-After"], body.get("reason") or body["type"].rpartition(":")[2]
 
 
-def eventually(ask: Callable[[], Answer], is_it: Callable[[Answer], object]) -> Answer:
+def eventually(ask: Callable[[], T], is_it: Callable[[T], object]) -> T:
     """Return the first answer that is as wanted."""
     for _ in range(600):
         answer = ask()
@@ -340,6 +347,20 @@ def test_a_database_that_was_restored_begins_anew(pair: Site, tmp_path: Path) ->
         assert names_in(restored.ask(pair.near, since=cursor_in(early))) == []
         restored.manage("pollable", "epoch", "shop.item")
         assert problem_of(restored.ask(pair.near, since=cursor_in(early))) == ANEW
+
+
+def test_who_settles_for_standbys_outlives_the_primary(pair: Site) -> None:
+    pair.write("one")
+    command = [sys.executable, "-m", "django", "pollable", "settle", "--forever"]
+    with subprocess.Popen(command, env=pair.servers[pair.primary].environment) as settling:
+        try:
+            eventually(pair.head, lambda head: head == 1)
+            pair.primary.stop()
+            pair.primary.start()
+            pair.write("two")
+            eventually(pair.head, lambda head: head == 2)
+        finally:
+            settling.kill()
 
 
 @pytest.mark.parametrize("memory", [{}, REMEMBERED], ids=["fresh", "remembered"])

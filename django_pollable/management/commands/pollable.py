@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from django_pollable import overload
 from django_pollable.caches import is_shared, shared_cache
@@ -22,6 +22,7 @@ from django_pollable.ledger.triggers import compare, expected, install
 from django_pollable.mirror import command as mirroring
 
 IDLE_SECONDS = 0.02
+FAILED_SECONDS = 1.0
 
 
 class Command(BaseCommand):
@@ -87,14 +88,21 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(difference.missing)} created, {len(difference.stale)} dropped.")
 
     def _settle(self, using: str, *, forever: bool = False, **options: Any) -> None:
-        while True:
-            count = sum(settle_all(feed, using=using) for feed in self._feeds(using))
-            if not forever:
-                self.stdout.write(f"{count} settled.")
-                return
-            if count == 0:
-                connections[using].close_if_unusable_or_obsolete()
-                time.sleep(IDLE_SECONDS)
+        while forever:
+            time.sleep(self._settle_or_wait(using))
+        self.stdout.write(f"{self._settle_all(using)} settled.")
+
+    def _settle_all(self, using: str) -> int:
+        return sum(settle_all(feed, using=using) for feed in self._feeds(using))
+
+    def _settle_or_wait(self, using: str) -> float:
+        """Settle, and return how long to wait (seconds); a database that fails is asked again by a new connection."""
+        try:
+            return 0 if self._settle_all(using) else IDLE_SECONDS
+        except DatabaseError as error:
+            self.stderr.write(str(error))
+            connections[using].close()
+            return FAILED_SECONDS
 
     def _prune(self, using: str, **options: Any) -> None:
         for feed in self._feeds(using):
