@@ -102,6 +102,10 @@ class Postgres:
         """What the server has said."""
         return (self._folder / "log").read_text()
 
+    @property
+    def pid(self) -> int:
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+
     def connect(self, **options: Any) -> Any:
         return self._driver.connect(self.url, **options)
 
@@ -135,18 +139,22 @@ class Postgres:
 class Gunicorn:
     """The tests' URLs, served by several processes and threads."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *, workers: int = 2) -> None:
         self.environment = os.environ | environment | {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
         self.port = free_port()
         self.log = folder / "gunicorn.log"
         subprocess.run([sys.executable, "-m", "django", "migrate", "-v0"], env=self.environment, check=True)
-        options = ["--bind", f"127.0.0.1:{self.port}", "--workers", "2", "--threads", "4"]
+        options = ["--bind", f"127.0.0.1:{self.port}", "--workers", str(workers), "--threads", "4"]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *options, "django.core.wsgi:get_wsgi_application()"],
             env=self.environment,
             stderr=self.log.open("w"),
         )
         wait_for(self.port)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def stop(self) -> None:
         self._process.terminate()

@@ -4,7 +4,8 @@ The tests' settings on a database of the chaos' own, with a retention of a secon
 `POLLABLE_CHAOS_RATE` limits each client, `POLLABLE_CHAOS_FAIL_OPEN=0` refuses all where the cache is down,
 `POLLABLE_CHAOS_ATOMIC=1` has a transaction around each view. `POLLABLE_CHAOS_STANDBYS` are the URLs of
 standbys, with spaces between, that are read instead. `POLLABLE_CHAOS_HEAD_SECONDS`, `POLLABLE_CHAOS_PUBLISH_SECONDS`
-and `POLLABLE_CHAOS_PAGE_SECONDS` are how long heads and pages are remembered.
+and `POLLABLE_CHAOS_PAGE_SECONDS` are how long heads and pages are remembered, `POLLABLE_CHAOS_CONN_MAX_AGE` is how
+long connections are kept.
 """
 
 import os
@@ -13,7 +14,8 @@ import dj_database_url
 
 from tests.settings import *  # noqa: F403
 
-DATABASES = {"default": dj_database_url.parse(os.environ["DATABASE_URL"], conn_max_age=60)}
+MAX_AGE = int(os.environ.get("POLLABLE_CHAOS_CONN_MAX_AGE", "60"))
+DATABASES = {"default": dj_database_url.parse(os.environ["DATABASE_URL"], conn_max_age=MAX_AGE)}
 if "sqlite" in DATABASES["default"]["ENGINE"]:
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
@@ -21,7 +23,7 @@ if "sqlite" in DATABASES["default"]["ENGINE"]:
         "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
     }
 for number, url in enumerate(os.environ.get("POLLABLE_CHAOS_STANDBYS", "").split()):
-    DATABASES[f"standby{number}"] = dj_database_url.parse(url, conn_max_age=60)
+    DATABASES[f"standby{number}"] = dj_database_url.parse(url, conn_max_age=MAX_AGE)
 DATABASE_ROUTERS = ["tests.routers.StandbyRouter"] if len(DATABASES) > 1 else []
 for database in DATABASES.values():
     database["ATOMIC_REQUESTS"] = os.environ.get("POLLABLE_CHAOS_ATOMIC") == "1"
