@@ -1,11 +1,14 @@
-"""PostgreSQL standbys that tests start for themselves, hold back and promote."""
+"""What stands beside a PostgreSQL server: standbys that tests hold back and promote, and a pool."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
-from tests.services import Postgres, program
+from tests.services import Postgres, free_port, program, wait_for
 
 
 class Standby(Postgres):
@@ -48,3 +51,32 @@ class Standby(Postgres):
                 return
             time.sleep(0.05)
         raise TimeoutError(sql)
+
+
+class PgBouncer:
+    """Gives each transaction a connection of `postgres`, of which there are three: no client has one of its own."""
+
+    def __init__(self, postgres: Postgres, folder: Path) -> None:
+        command = program("pgbouncer", Path("/usr/sbin"))
+        self.port = free_port()
+        settings = folder / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={postgres.port} user=postgres pool_size=3\n"
+            f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={self.port}\nunix_socket_dir=\n"
+            "auth_type=any\npool_mode=transaction\nmax_client_conn=200\n"
+        )
+        owner: dict[str, Any] = {}
+        if os.getuid() == 0:
+            owner = {"user": "postgres"}
+            settings.chmod(0o644)
+        arguments = [command, "-q", "/dev/stdin"]
+        self._process = subprocess.Popen(arguments, stdin=settings.open(), stderr=subprocess.DEVNULL, **owner)
+        wait_for(self.port)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
