@@ -18,7 +18,7 @@ class PollableConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_pollable.checks import databases, limits, models, settings, views  # noqa: F401
+        from django_pollable.checks import databases, deployment, limits, models, settings, views  # noqa: F401
 
         connection_created.connect(_fire_delete_triggers_of_replaced_rows, dispatch_uid="pollable")
         pre_migrate.connect(_drop_triggers_in_the_way, sender=self, dispatch_uid="pollable")

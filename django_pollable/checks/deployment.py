@@ -1,0 +1,48 @@
+"""System checks of how polls reach their databases (`manage.py check --deploy`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage, register
+from django.core.checks import Warning as Advice
+from django.db import connections, router
+
+from django_pollable.ledger.options import feeds
+
+
+@register("pollable", deploy=True)
+def check_replicas(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """W044: polls read another database than is written, where they may number no changes."""
+    names = sorted(feed.name for feed in feeds() if router.db_for_read(feed.model) != router.db_for_write(feed.model))
+    if not names:
+        return []
+    return [
+        Advice(
+            f"Polls read another database than is written: {', '.join(names)}. On a standby they number no changes.",
+            hint="Keep `manage.py pollable settle --forever` running, and silence this check.",
+            id="pollable.W044",
+        )
+    ]
+
+
+@register("pollable", deploy=True)
+def check_connections(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """W045: each poll connects anew, which costs more than all the rest of it."""
+    return list(_check_connections())
+
+
+def _check_connections() -> Iterator[CheckMessage]:
+    for using in sorted({router.db_for_read(feed.model) for feed in feeds()}):
+        settings = connections[using].settings_dict
+        if (
+            connections[using].vendor != "sqlite"
+            and settings["CONN_MAX_AGE"] == 0
+            and not settings["OPTIONS"].get("pool")
+        ):
+            yield Advice(
+                f"Each poll connects to the database '{using}' anew.",
+                hint="Set CONN_MAX_AGE and CONN_HEALTH_CHECKS, or the option 'pool' of psycopg.",
+                id="pollable.W045",
+            )

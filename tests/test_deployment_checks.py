@@ -1,0 +1,48 @@
+"""System checks of how polls reach their databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test import override_settings
+
+from django_pollable.checks.deployment import check_connections, check_replicas
+
+ALIASES = ("archive", "default")
+keeps_connections = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no connections to keep")
+
+
+class ReadsAStandby:
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "standby"
+
+
+def test_a_standby_that_is_read_wants_someone_who_settles() -> None:
+    with override_settings(DATABASE_ROUTERS=[ReadsAStandby()]):
+        (advice,) = check_replicas(None)
+
+    assert advice.id == "pollable.W044"
+    assert "shop.item" in advice.msg
+
+
+def test_polls_of_what_is_written_want_nothing() -> None:
+    assert check_replicas(None) == []
+
+
+@keeps_connections
+def test_a_connection_for_each_poll_is_advised_against() -> None:
+    found = check_connections(None)
+
+    assert [advice.id for advice in found] == ["pollable.W045"] * 2
+    assert all(f"'{alias}'" in advice.msg for alias, advice in zip(ALIASES, found, strict=True))
+
+
+@pytest.mark.parametrize("kept", [{"CONN_MAX_AGE": None}, {"OPTIONS": {"pool": True}}])
+def test_connections_that_are_kept_want_nothing(kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for alias in ALIASES:
+        for name, value in kept.items():
+            monkeypatch.setitem(connections[alias].settings_dict, name, value)
+
+    assert check_connections(None) == []
