@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from django.db import connections, router
+from django.db import connections
 
 from django_pollable.caches import is_shared, shared_cache, spare
 from django_pollable.conf import conf
 from django_pollable.cursors import Cursor, fingerprint_once
 from django_pollable.exceptions import NotYetAvailable
 from django_pollable.ledger.options import FeedOptions
-from django_pollable.ledger.sequencer import poll_state
+from django_pollable.ledger.sequencer import poll_state, primary_of
 from django_pollable.ledger.state import FeedState
 from django_pollable.memory import Remembered
 
@@ -77,7 +77,7 @@ def check_reached(place: Place, state: FeedState, *, is_public: bool = False) ->
     Raises:
         NotYetAvailable: it has not got so far.
     """
-    if _max_age(place, is_public) <= 0 or place.using == router.db_for_write(place.feed.model):
+    if _max_age(place, is_public) <= 0 or place.using == primary_of(place.feed, using=place.using):
         return
     here = place.read()
     if here.epoch != state.epoch or here.head < state.head:

@@ -7,7 +7,6 @@ from datetime import UTC
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.db import router
 from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 from rest_framework.pagination import BasePagination
@@ -17,7 +16,7 @@ from django_pollable.conf import conf
 from django_pollable.cursors import Binding, Cursor, fingerprint
 from django_pollable.exceptions import CursorExpired, InvalidCursor, InvalidParameter, NotYetAvailable
 from django_pollable.ledger.changes import ChangeLog
-from django_pollable.ledger.sequencer import is_settling, poll_state
+from django_pollable.ledger.sequencer import is_settling, poll_state, primary_of
 from django_pollable.ledger.state import FeedState
 from django_pollable.pages import Page, Position, Query, Rows
 
@@ -239,7 +238,7 @@ def _last_modified(query: Query, position: Position, state: FeedState) -> int | 
 def _check(cursor: Cursor, state: FeedState, log: ChangeLog) -> None:
     if cursor.is_known_at(state.epoch, state.head):
         return
-    primary = router.db_for_write(log.feed.model)
+    primary = primary_of(log.feed, using=log.using)
     may_come = cursor.epoch == state.epoch and is_settling(log.feed, using=primary)
     newest = poll_state(log.feed, log.scopes, using=primary)
     if may_come or cursor.is_known_at(newest.epoch, newest.head):

@@ -267,6 +267,7 @@ def elsewhere(other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_polls_settle_in_a_database_that_the_view_names() -> None:
     assert not sequencer.poll_state(feed_of(Log), None, using="default").has_pending
+    assert sequencer.primary_of(feed_of(Log), using="default") == "default"
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -274,6 +275,7 @@ def test_polls_leave_a_replica_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sequencer.READ_ONLY, connection.vendor, "SELECT 1")
 
     assert sequencer.poll_state(feed_of(Log), None, using="default").head == 0
+    assert sequencer.primary_of(feed_of(Log), using="default") == "elsewhere"
     Feed._base_manager.using("default").filter(pk=feed_of(Log).id)._raw_delete("default")
     with pytest.raises(NotYetAvailable):
         sequencer.poll_state(feed_of(Log), None, using="default")

@@ -143,6 +143,11 @@ def settle_all(feed: FeedOptions, *, using: str) -> int:
     return total
 
 
+def primary_of(feed: FeedOptions, *, using: str) -> str:
+    """Return the alias of the database that numbers what `using` shows: itself, unless it is only read."""
+    return using if _may_write(feed, using) else router.db_for_write(feed.model)
+
+
 def is_settling(feed: FeedOptions, *, using: str) -> bool:
     """
     Return whether a process numbers changes of `feed` now, as far as can be known.
