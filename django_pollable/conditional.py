@@ -100,10 +100,15 @@ class Validators:
             return sent == self.etag or any(tag in ("*", bare) for tag in sent_tags(request))
         return self.last_modified is not None and _date(request, "IF_MODIFIED_SINCE") == self.last_modified
 
+    def names(self, etag: str) -> bool:
+        """Return whether a part of what the strong tag `etag` names is the same part of this answer."""
+        return etag == self.etag
+
     def _check_preconditions(self, request: HttpRequest) -> None:
         """A weak tag is never the one that `If-Match` asks for; without a date there is none to compare."""
         if "HTTP_IF_MATCH" in request.META:
-            fails = parse_etags(request.META["HTTP_IF_MATCH"]) != ["*"]
+            tags = parse_etags(request.META["HTTP_IF_MATCH"])
+            fails = tags != ["*"] and (self.etag.startswith("W/") or self.etag not in tags)
         else:
             unmodified = _date(request, "IF_UNMODIFIED_SINCE")
             fails = unmodified is not None and self.last_modified is not None and self.last_modified > unmodified

@@ -129,3 +129,19 @@ class PreconditionFailed(PollError):
     status = 412
     code = "precondition-failed"
     title = "Precondition failed"
+
+
+class RangeNotSatisfiable(PollError):
+    """None of the ranges that `Range` names has a byte; `size` (bytes) is what there is."""
+
+    status = 416
+    code = "range-not-satisfiable"
+    title = "Range not satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"There are {size} bytes.")
+        self.size = size
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Content-Range": f"bytes */{self.size}"}
