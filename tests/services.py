@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -155,6 +156,41 @@ class Gunicorn:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+class RangeServer:
+    """Gunicorn with one worker, and a folder whose files it serves by ranges."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        options = ["--bind", f"127.0.0.1:{self.port}", "--threads", "4", "--log-level", "critical"]
+        command = [sys.executable, "-m", "gunicorn", *options, "tests.range_server:application"]
+        environment = {"DJANGO_SETTINGS_MODULE": "tests.settings", "RANGE_FOLDER": str(folder)}
+        self._process = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL)
+        wait_for(self.port)
+
+    def connect(self, path: str, **headers: str) -> Any:
+        """Return an answer that has not been read."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse()
+
+    @property
+    def worker(self) -> str:
+        """Return the process that answers."""
+        (worker,) = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return worker
+
+    @property
+    def peak(self) -> int:
+        """Return the most memory that a process of the server ever had (bytes)."""
+        lines = Path(f"/proc/{self.worker}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
     def stop(self) -> None:
         self._process.terminate()

@@ -5,55 +5,24 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import time
 import wave
 from collections.abc import Iterator
-from http.client import HTTPConnection, IncompleteRead
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.services import free_port, module, program, wait_for
+from tests.services import RangeServer, module, program
 
 HUGE = 5 << 30
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
 
 
-class Server:
-    """Gunicorn with one worker, and a folder of what it serves."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        options = ["--bind", f"127.0.0.1:{self.port}", "--threads", "4", "--log-level", "critical"]
-        command = [sys.executable, "-m", "gunicorn", *options, "tests.range_server:application"]
-        environment = {"DJANGO_SETTINGS_MODULE": "tests.settings", "RANGE_FOLDER": str(folder)}
-        self._process = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL)
-        wait_for(self.port)
-
-    def connect(self, path: str, **headers: str) -> Any:
-        """Return an answer that has not been read."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request("GET", path, headers=headers)
-        return connection.getresponse()
-
-    @property
-    def peak(self) -> int:
-        """Return the most memory that a process of the server ever had (bytes)."""
-        (worker,) = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        lines = Path(f"/proc/{worker}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("served"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RangeServer]:
+    running = RangeServer(tmp_path_factory.mktemp("served"))
     yield running
     running.stop()
 
@@ -64,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ids=["curl", "wget"],
 )
 @pytest.mark.parametrize("have", [0, 1, 700_000, 1_000_000])
-def test_a_download_goes_on(server: Server, tmp_path: Path, command: list[str], have: int) -> None:
+def test_a_download_goes_on(server: RangeServer, tmp_path: Path, command: list[str], have: int) -> None:
     content = random.Random(0).randbytes(1_000_000)
     (server.folder / "data.bin").write_bytes(content)
     (tmp_path / "copy.bin").write_bytes(content[:have])
@@ -78,7 +47,9 @@ def test_a_download_goes_on(server: Server, tmp_path: Path, command: list[str], 
     "headers", [{}, {"Range": "bytes=0-"}, {"Range": "bytes=0-9,20-"}], ids=["200", "206", "parts"]
 )
 @pytest.mark.parametrize("kind", ["files", "logs"])
-def test_a_file_that_shrinks_meanwhile_ends_the_connection(server: Server, kind: str, headers: dict[str, str]) -> None:
+def test_a_file_that_shrinks_meanwhile_ends_the_connection(
+    server: RangeServer, kind: str, headers: dict[str, str]
+) -> None:
     file = server.folder / "shrinking.bin"
     file.touch()
     os.truncate(file, 200 << 20)
@@ -91,11 +62,10 @@ def test_a_file_that_shrinks_meanwhile_ends_the_connection(server: Server, kind:
         answer.read()
 
 
-def test_a_client_that_goes_away_leaves_no_file_open(server: Server) -> None:
+def test_a_client_that_goes_away_leaves_no_file_open(server: RangeServer) -> None:
     file = server.folder / "left.bin"
     file.touch()
     os.truncate(file, 200 << 20)
-    (worker,) = Path(f"/proc/{server._process.pid}/task/{server._process.pid}/children").read_text().split()
 
     for headers in ({}, {"Range": "bytes=0-"}, {"Range": "bytes=0-9,20-"}):
         answer = server.connect("/files/left.bin", **headers)
@@ -103,14 +73,14 @@ def test_a_client_that_goes_away_leaves_no_file_open(server: Server) -> None:
         answer.close()
 
     for _ in range(100):
-        if not any(link.resolve() == file for link in Path(f"/proc/{worker}/fd").iterdir()):
+        if not any(link.resolve() == file for link in Path(f"/proc/{server.worker}/fd").iterdir()):
             return
         time.sleep(0.1)
     pytest.fail("still open")
 
 
 @pytest.mark.parametrize("headers", [[], ["-r", "1-"], ["-r", "0-1,9-"]], ids=["200", "206", "parts"])
-def test_five_gigabytes_need_no_memory(server: Server, headers: list[str]) -> None:
+def test_five_gigabytes_need_no_memory(server: RangeServer, headers: list[str]) -> None:
     file = server.folder / "huge.bin"
     file.touch()
     os.truncate(file, HUGE)  # without a block on the disk
@@ -141,7 +111,7 @@ PLAY = """async (url) => {
 
 
 @pytest.mark.browser
-def test_a_browser_plays_from_the_middle(server: Server) -> None:
+def test_a_browser_plays_from_the_middle(server: RangeServer) -> None:
     with wave.open(str(server.folder / "tone.wav"), "wb") as tone:
         tone.setparams((1, 2, 44100, 0, "NONE", ""))
         tone.writeframes(random.Random(0).randbytes(2 * 44100 * 600))

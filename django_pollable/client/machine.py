@@ -22,7 +22,7 @@ EXPIRY_MEMORY_SECONDS = 600.0
 """How long a 410 counts as a failure: another one within it waits longer."""
 
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,512}"')
-_TRANSIENT = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS))
+TRANSIENT = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Machine:
         detail = problem_member(answer, "detail")
         if status == HTTPStatus.GONE:
             return self._expired(answer, now, draw, detail)
-        if 400 <= status < 500 and status not in _TRANSIENT:
+        if 400 <= status < 500 and status not in TRANSIENT:
             return Outcome("stop", f"status-{status}", 0.0, self, detail=detail)
         return self._back_off(f"status-{status}", draw, wait=retry_after(answer.headers, now=now), detail=detail)
 

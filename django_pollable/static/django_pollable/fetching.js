@@ -19,7 +19,7 @@ export const LIMITS = { first: 7, total: 15, maxBody: 32 << 20 };
  * @param {RequestInit} options
  * @param {Limits} limits
  * @param {AbortSignal} signal Ends it sooner.
- * @returns {Promise<(Answer & {size: number})|Fault>}
+ * @returns {Promise<(Answer & {bytes: Uint8Array, size: number})|Fault>}
  */
 export async function answerTo(fetch, url, options, { first, total, maxBody }, signal) {
   const limit = new AbortController();
@@ -40,7 +40,7 @@ export async function answerTo(fetch, url, options, { first, total, maxBody }, s
       return { fault: 'too-large', detail: `The answer has more than ${maxBody} bytes.` };
     }
     const headers = Object.fromEntries(response.headers);
-    return { status: response.status, headers, body: textOf(bytes), size: bytes.length };
+    return { status: response.status, headers, body: textOf(bytes), bytes, size: bytes.length };
   } catch (error) {
     return { fault: limit.signal.aborted ? limit.signal.reason : 'network', detail: String(error) };
   } finally {

@@ -4,6 +4,8 @@
  * Nothing here reads a clock, draws a number or opens a connection. A machine never changes: an
  * outcome has the next one, which a client takes up once the page has been handled.
  *
+ * @typedef {import('./waits.js').Pace} Pace
+ *
  * @typedef {object} Checkpoint What a client keeps: a cursor, and the tag that belongs to it and to no other.
  * @property {string|null} cursor
  * @property {string|null} etag
@@ -32,31 +34,15 @@
  * @property {Machine} next
  * @property {Page|null} page
  * @property {string} detail A sentence for people.
- *
- * @typedef {object} Pace How a client polls.
- * @property {number} interval Between polls that bring nothing (seconds); the server's own is a minimum.
- * @property {number} maxInterval What `interval` grows to on a quiet feed (seconds); not above it, no growth.
- * @property {number} backoffCap The widest jitter after failures (seconds).
- * @property {number} drainLimit Pages that are asked for without a wait between them.
- * @property {number} revalidateEvery So many 304s in a row, then a request without a tag.
  */
+import { TRANSIENT, backoffWait, checkedPace, freshness, idleWait, retryAfter, serverInterval } from './waits.js';
 
-/** @type {Pace} */
-const PACE = { interval: 5, maxInterval: 0, backoffCap: 60, drainLimit: 100, revalidateEvery: 50 };
 /** @type {Checkpoint} */
 export const NOTHING = Object.freeze({ cursor: null, etag: null, isResetting: false, unchanged: 0 });
 
-const LONGEST_SECONDS = 3600; // what a server can ask for at the most
 const EXPIRY_MEMORY_SECONDS = 600; // another 410 within it waits longer
-const LARGEST_EXPONENT = 32;
 const CURSOR = /^[ -~]{1,8192}$/;
 const ETAG = /^(W\/)?"[\x21\x23-\x7e]{0,512}"$/;
-const SECONDS = /^[0-9]{1,20}$/;
-const INTERVAL = /^[0-9]{1,20}(\.[0-9]{1,20})?$/;
-const MAX_AGE = /(?:^|[,\s])max-age=([0-9]{1,20})(?:$|[,\s])/i;
-const HTTP_DATE = /^[A-Z][a-z]+, (\d\d)[ -]([A-Z][a-z]{2})[ -](\d\d|\d{4}) (\d\d:\d\d:\d\d) GMT$/;
-const ASCTIME_DATE = /^[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ \d]\d) (\d\d:\d\d:\d\d) (\d{4})$/;
-const TRANSIENT = [408, 425, 429];
 
 /** A client of one feed between two polls; only `checkpoint` outlives the page. */
 export class Machine {
@@ -68,7 +54,7 @@ export class Machine {
    * @throws {TypeError} `url` is no URL of http or https. @throws {RangeError} `pace` makes no sense.
    */
   static of(url, pace = {}, { isConditional = true, checkpoint = null } = {}) {
-    const whole = checkedPace({ ...PACE, ...pace });
+    const whole = checkedPace(pace);
     const [feed, start] = feedOf(url);
     const begin = checkpoint ?? { ...NOTHING, cursor: start };
     return new Machine({
@@ -154,12 +140,7 @@ export class Machine {
   }
 
   #idle({ headers }, draw) {
-    const { interval, maxInterval } = this.pace;
-    const grown = interval * 1.5 ** Math.min(Math.max(this.quiet - 1, 0), LARGEST_EXPONENT);
-    const wanted = Math.min(grown, Math.max(interval, maxInterval));
-    const minimum = Math.max(this.minimum, freshness(headers));
-    const lowest = Math.max(0.8 * wanted, minimum);
-    return lowest + draw * (1.2 * Math.max(wanted, minimum) - lowest);
+    return idleWait(this.pace, Math.max(this.quiet - 1, 0), Math.max(this.minimum, freshness(headers)), draw);
   }
 
   #expired(answer, now, draw, detail) {
@@ -175,11 +156,8 @@ export class Machine {
     return outcome('backoff', reason, this.#backoffWait(failures, draw, asked), this.#with({ failures }), { detail });
   }
 
-  // `Retry-After`, then full jitter. The window is never narrower than the interval: what is narrower gathers the clients.
   #backoffWait(failures, draw, asked) {
-    const interval = Math.max(this.pace.interval, this.minimum);
-    const window = Math.min(interval * 2 ** Math.min(failures - 1, LARGEST_EXPONENT), this.pace.backoffCap);
-    return asked + draw * Math.max(window, interval, asked / 2);
+    return backoffWait(this.pace, failures, this.minimum, asked, draw);
   }
 
   #with(changes) {
@@ -189,16 +167,6 @@ export class Machine {
 
 function outcome(kind, reason, wait, next, { page = null, detail = '' } = {}) {
   return { kind, reason, wait, next, page, detail };
-}
-
-function checkedPace(pace) {
-  if (!(pace.interval > 0 && pace.interval <= LONGEST_SECONDS && pace.backoffCap > 0)) {
-    throw new RangeError('`interval` and `backoffCap` are seconds above 0.');
-  }
-  if (!(pace.drainLimit >= 1 && pace.revalidateEvery >= 1)) {
-    throw new RangeError('`drainLimit` and `revalidateEvery` are at least 1.');
-  }
-  return Object.freeze(pace);
 }
 
 /** Return the URL without `since`, its parameters in the server's order so that clients share cache entries, and `since`. */
@@ -249,39 +217,7 @@ function parsePage(body) {
 }
 
 /** Return a text of the answer's problem details (RFC 9457), or an empty one. */
-function problemMember({ body }, name) {
+export function problemMember({ body }, name) {
   const value = parseObject(body)[name];
   return typeof value === 'string' ? value.slice(0, 300).replace(/\p{C}/gu, ' ') : '';
-}
-
-/** A date counts from the answer's own `Date`, for the client's clock can be wrong (RFC 9110 Section 10.2.3). */
-function retryAfter(headers, now) {
-  const value = (headers['retry-after'] ?? '').trim();
-  if (SECONDS.test(value)) return Math.min(Number(value), LONGEST_SECONDS);
-  const then = httpDate(value);
-  if (then === null) return 0;
-  return Math.min(Math.max(then - (httpDate((headers.date ?? '').trim()) ?? now), 0), LONGEST_SECONDS);
-}
-
-function serverInterval(headers) {
-  const value = (headers['x-poll-interval'] ?? '').trim();
-  return INTERVAL.test(value) ? Math.min(Number(value), LONGEST_SECONDS) : null;
-}
-
-/** How long a cache may still give this answer (seconds): asking sooner brings nothing (RFC 9111 Section 4.2). */
-function freshness(headers) {
-  const [, maxAge] = (headers['cache-control'] ?? '').match(MAX_AGE) ?? [];
-  const age = (headers.age ?? '').trim();
-  const left = Number(maxAge ?? 0) - (SECONDS.test(age) ? Number(age) : 0);
-  return Math.min(Math.max(left, 0), LONGEST_SECONDS);
-}
-
-/** Return the Unix time of a date in any of its three forms (RFC 9110 Section 5.6.7), or null. */
-function httpDate(value) {
-  let [, day, month, year, time] = HTTP_DATE.exec(value) ?? [];
-  if (!day) [, month, day, time, year] = ASCTIME_DATE.exec(value) ?? [];
-  if (!day) return null;
-  if (year.length === 2) year = (year < '69' ? '20' : '19') + year;
-  const milliseconds = Date.parse(`${day.trim()} ${month} ${year} ${time} GMT`);
-  return Number.isNaN(milliseconds) ? null : milliseconds / 1000;
 }
