@@ -15,6 +15,7 @@ ROOT_URLCONF = "example_project.urls"
 WSGI_APPLICATION = "example_project.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
+MEDIA_ROOT = os.environ.get("MEDIA_ROOT") or HERE / "media"
 USE_TZ = True
 TIME_ZONE = "UTC"
 

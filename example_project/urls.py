@@ -17,6 +17,7 @@ urlpatterns = [
     path("", Dashboard.as_view(), name="dashboard"),
     path("admin/", admin.site.urls),
     path("api/summary/", views.summary),
+    path("api/projects/<int:project_pk>/builds/<int:pk>/log/", views.BuildLog.as_view(), name="build-log"),
     path("api/", include(router.urls)),
     path("api-auth/", include("rest_framework.urls")),
 ]

@@ -73,7 +73,10 @@ class Board:
         self._environment = os.environ | {
             "DATABASE_URL": f"sqlite:///{folder}/db.sqlite3",
             "DJANGO_SETTINGS_MODULE": "example_project.settings",
+            "MEDIA_ROOT": str(folder / "media"),
         }
+        self.logs = folder / "media" / "logs"
+        self.logs.mkdir(parents=True)
         self.manage("migrate")
         self.manage("seed")
         self.start()
@@ -305,6 +308,44 @@ def test_a_page_that_slept_while_the_user_changed_wakes_as_the_new_one(page: Any
     says(page, "Live")
 
     assert [heading.inner_text() for heading in page.locator(".card h2").all()] == ["website"]
+
+
+def test_the_log_of_a_build_is_shown_as_it_grows_and_begins_anew_with_it(page: Any, board: Board) -> None:
+    sign_in(page, "alice")
+    build = board.build()
+    log = board.logs / f"{build}.log"
+    tile(page, build).click()
+    state, text = page.locator("#build-log-state"), page.locator("#build-log-text")
+    state.get_by_text("Nothing yet").wait_for()
+
+    log.write_text("one \u00e9\n")
+    text.get_by_text("one \u00e9").wait_for()
+    with log.open("a") as end:
+        end.write("two <b>\u20ac</b>\n")
+    text.get_by_text("two <b>\u20ac</b>").wait_for()
+    assert text.inner_text() == "one \u00e9\ntwo <b>\u20ac</b>\n"
+    log.write_text("anew\n")
+    page.locator("#build-log-text", has_text=re.compile(r"^anew\s*$")).wait_for()
+
+    asked = [poll for poll in page.polls if "/log/" in poll.url]
+    statuses = [poll.response().status for poll in asked[:-1]]
+    assert {200, 206, 304} >= set(statuses) >= {200, 206}
+    page.keyboard.press("Escape")
+    assert page.complaints == []
+    last = len([poll for poll in page.polls if "/log/" in poll.url])
+    page.wait_for_timeout(2000)
+    assert len([poll for poll in page.polls if "/log/" in poll.url]) == last
+
+
+def test_a_log_is_for_members_and_opens_by_keyboard(page: Any, board: Board) -> None:
+    build = board.build()
+    tile(page, build).locator("button").focus()
+
+    page.keyboard.press("Enter")
+
+    page.locator("#build-log-state", has_text="For members of the project only").wait_for()
+    page.get_by_role("button", name="Close").click()
+    assert page.locator("#build-log").is_hidden()
 
 
 def test_what_users_write_is_text(page: Any, board: Board) -> None:

@@ -1,21 +1,26 @@
 """How the board is polled."""
 
+from pathlib import Path
 from typing import Any
 
 from django.db.models import Count
+from django.shortcuts import get_object_or_404
 from rest_framework.decorators import api_view
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from django_pollable.caching import CachePolicy
 from django_pollable.decorators import ratelimit, shed_load
+from django_pollable.files import RangeMixin
 from django_pollable.mixins import PollableListMixin
 from django_pollable.pagination import AfterIdPagination
 from django_pollable.views import PollableReadOnlyViewSet, PollableViewSet
+from example_project.board.logs import log_of
 from example_project.board.models import Build, Event, Project
 from example_project.board.permissions import IsProjectMember
 from example_project.board.serializers import BuildSerializer, EventSerializer
@@ -43,6 +48,19 @@ class ProjectBuilds(PollableViewSet):
 
     def perform_create(self, serializer: BaseSerializer[Build]) -> None:
         serializer.save(project_id=int(self.kwargs["project_pk"]))
+
+
+class BuildLog(RangeMixin, APIView):
+    """What a build says, while it says it: for the members of its project."""
+
+    permission_classes = [IsProjectMember]
+    throttle_scope = "polls"
+    content_type = "text/plain; charset=utf-8"
+    append_only = True
+    poll_interval_seconds = 1
+
+    def get_source(self) -> Path:
+        return log_of(get_object_or_404(Build, pk=self.kwargs["pk"], project=self.kwargs["project_pk"]).pk)
 
 
 class MyBuilds(PollableReadOnlyViewSet):

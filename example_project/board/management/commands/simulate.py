@@ -10,15 +10,19 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from example_project.board import logs
 from example_project.board.models import Build, Event, Label, Project, Step
 
 MOST_BUILDS = 300
 SLEEP_SECONDS = (0.2, 1.5)
+SAYINGS = ["compile naïve.c …", "link → build/app", "test parser ✓", "test façade ✓", "warning: unused variable “ŵ”"]
 
 
 def start_some() -> str:
-    queued = Build.objects.filter(status="queued").values_list("pk", flat=True)[:3]
-    count = Build.objects.filter(pk__in=list(queued)).update(status="running", started_at=timezone.now())
+    queued = list(Build.objects.filter(status="queued").values_list("pk", flat=True)[:3])
+    count = Build.objects.filter(pk__in=queued).update(status="running", started_at=timezone.now())
+    for build in queued:
+        logs.begin(build, f"{timezone.now():%H:%M:%S} started")
     return f"{count} builds started"
 
 
@@ -28,6 +32,7 @@ def finish_one() -> str:
         return ""
     build.status, build.finished_at = random.choice(["passed", "failed", "cancelled"]), timezone.now()
     build.save()
+    logs.say(build.pk, f"{timezone.now():%H:%M:%S} {build.status}")
     return f"{build} {build.status}"
 
 
@@ -84,8 +89,18 @@ def renumber() -> str:
 def clear_away() -> str:
     surplus = max(Build.objects.count() - MOST_BUILDS, 1)
     oldest = Build.objects.filter(status__in=["passed", "failed"]).order_by("pk").values_list("pk", flat=True)
-    count, _ = Build.objects.filter(pk__in=list(oldest[:surplus])).delete()
+    doomed = list(oldest[:surplus])
+    count, _ = Build.objects.filter(pk__in=doomed).delete()
+    for build in doomed:
+        logs.log_of(build).unlink(missing_ok=True)
     return f"{count} rows cleared away"
+
+
+def talk() -> None:
+    """Let each build that runs say something: not a change of the board."""
+    for build in Build.objects.filter(status="running").values_list("pk", flat=True):
+        for _ in range(random.randint(0, 3)):
+            logs.say(build, f"{timezone.now():%H:%M:%S} {random.choice(SAYINGS)} {random.randint(1, 99)} ms")
 
 
 ACTIONS: list[Callable[[], str]] = [
@@ -114,6 +129,7 @@ class Command(BaseCommand):
                     message = random.choice(ACTIONS if Build.objects.exists() else [queue_some])()
                     if message:
                         Event.objects.create(kind="simulated", message=message[:200])
+                talk()
             except DatabaseError as error:  # locked, deadlocked, or gone meanwhile: the next one will do
                 self.stderr.write(str(error))
             time.sleep(random.uniform(*SLEEP_SECONDS))

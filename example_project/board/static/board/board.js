@@ -1,5 +1,6 @@
 /** The board: the rows of a feed, and how it is polled. Whatever the server sends is shown as text. */
 import { Poller, Rows } from '../django_pollable/poller.js';
+import { closeLog, openLog } from './log.js';
 
 const GLYPHS = { queued: '○', running: '◐', passed: '✓', failed: '✕', cancelled: '–' };
 const STATUSES = Object.keys(GLYPHS);
@@ -50,6 +51,7 @@ function show(page) {
 
 function clear() {
   rows.clear();
+  closeLog();
   for (const map of [homes, lately, cards, tiles]) map.clear();
   $('projects').replaceChildren();
 }
@@ -97,7 +99,7 @@ function drawCard(project, fresh) {
   list.replaceChildren(...order.slice(0, LISTED).map((key) => rowOf(rows.get(key), fresh.has(key))));
 }
 
-function rowOf({ number, branch, commit, status, author, labels, steps }, isFresh) {
+function rowOf({ id, number, branch, commit, status, author, labels, steps }, isFresh) {
   const chip = element('span', { className: 'chip', data: { status }, textContent: `${GLYPHS[status] ?? '?'} ${status}` });
   const track = element('span', { className: 'steps', ariaLabel: steps.map((step) => `${step.name} ${step.status}`).join(', '), role: 'img' });
   track.append(...steps.map((step) => element('i', { data: { status: step.status }, title: `${step.name}: ${step.status}` })));
@@ -106,15 +108,17 @@ function rowOf({ number, branch, commit, status, author, labels, steps }, isFres
     element('code', { textContent: String(commit).slice(0, 7) }), ' ',
     ...labels.map((label) => element('span', { className: 'label', textContent: label })), ' ',
     element('span', { className: 'by', textContent: `by ${author}` }));
-  return element('li', { className: isFresh ? 'is-fresh' : '' }, chip, about, track);
+  return element('li', { className: isFresh ? 'is-fresh' : '', data: { id } }, chip, about, track);
 }
 
 function placeTile(key, isFresh) {
   const { id, project, number, status, branch } = rows.get(key);
-  const tile = tiles.get(key) ?? element('li', { data: { id } });
+  const tile = tiles.get(key) ?? element('li', { data: { id } }, element('span', { ariaHidden: 'true' }), element('button'));
+  const [glyph, button] = tile.children;
   tile.dataset.status = status;
   tile.title = `#${number} ${status}, ${branch}`;
-  tile.replaceChildren(element('span', { ariaHidden: 'true', textContent: GLYPHS[status] ?? '?' }), element('span', { className: 'unseen', textContent: `#${number} ${status}` }));
+  glyph.textContent = GLYPHS[status] ?? '?';
+  button.textContent = `#${number} ${status}`;
   if (!tiles.has(key)) {
     const { mosaic } = cardOf(project);
     const after = [...mosaic.children].find((other) => Number(other.dataset.id) < id);
@@ -271,6 +275,10 @@ $('pause').addEventListener('click', () => {
   if (reason === 'identity-changed') location.reload();
   else if (paused === 'stopped') poller.start();
   else poller.stop();
+});
+$('projects').addEventListener('click', ({ target }) => {
+  const build = rows.get(target.closest('li[data-id]')?.dataset.id);
+  if (build) openLog(build);
 });
 document.addEventListener('visibilitychange', () => user && session() !== began && location.reload());
 $('again').addEventListener('click', () => poller.wake());
