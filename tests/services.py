@@ -169,8 +169,8 @@ class RangeServer:
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         options = ["--bind", f"127.0.0.1:{self.port}", "--threads", "4", "--log-level", "critical"]
-        command = [sys.executable, "-m", "gunicorn", *options, "tests.range_server:application"]
-        environment = {"DJANGO_SETTINGS_MODULE": "tests.settings", "RANGE_FOLDER": str(folder)}
+        command = [sys.executable, "-m", "gunicorn", *options, "django.core.wsgi:get_wsgi_application()"]
+        environment = {"DJANGO_SETTINGS_MODULE": "tests.settings", "MEDIA_ROOT": str(folder)}
         self._process = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL)
         wait_for(self.port)
 

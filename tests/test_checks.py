@@ -11,11 +11,14 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 from django.urls import path
 from rest_framework.generics import ListAPIView
+from rest_framework.views import APIView
 
+from django_pollable.caching import CachePolicy
 from django_pollable.checks import databases
 from django_pollable.checks import models as model_checks
 from django_pollable.checks import settings as setting_checks
 from django_pollable.checks import views as view_checks
+from django_pollable.files import RangeMixin
 from django_pollable.ledger import triggers
 from django_pollable.ledger.options import Declaration, FeedOptions
 from django_pollable.models import PollableModel
@@ -136,6 +139,16 @@ def test_a_public_view_that_knows_its_users_draws_a_warning() -> None:
         discloses_removed = True
 
     assert ids(view_checks._check_view(Items)) == ["pollable.W023"]
+
+
+def test_a_public_file_that_knows_its_users_draws_a_warning() -> None:
+    class Report(RangeMixin, APIView):
+        cache_policy = CachePolicy.public()
+        authentication_classes = []
+
+    assert ids(view_checks._check_view(Report)) == ["pollable.W023"]
+    Report.varies_by_user = False
+    assert ids(view_checks._check_view(Report)) == []
 
 
 def test_views_are_found_through_includes() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -746,3 +747,71 @@ def test_polls_can_be_paused_and_writes_go_on(api: APIClient, alice: User) -> No
     assert is_refusal(poll(api, url), 503, "temporary-reduced-capacity")
     assert api.post(url, {"name": "new", "status": "open"}).status_code == 201
     cache.clear()
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Iterator[Path]:
+    with override_settings(MEDIA_ROOT=tmp_path):
+        yield tmp_path
+
+
+def content(answer: Any) -> bytes:
+    return b"".join(answer.streaming_content)
+
+
+def test_a_byte_resource_is_served_by_ranges(api: APIClient, media: Path) -> None:
+    """P30: one range and several, of the end and to the end; what is malformed is ignored."""
+    (media / "data.txt").write_text("0123456789")
+
+    def ranges(said: str, **headers: str) -> Any:
+        return api.get("/files/data.txt", headers={"Range": said, **headers})
+
+    one, several, none = ranges("bytes=2-3"), ranges("bytes=0-0,-2"), ranges("bytes=10-")
+    assert (one.status_code, one["Content-Range"], content(one)) == (206, "bytes 2-3/10", b"23")
+    assert several["Content-Type"].startswith("multipart/byteranges; boundary=")
+    assert content(several).count(b"Content-Range: bytes ") == 2
+    assert (none.status_code, none["Content-Range"]) == (416, "bytes */10")
+    for ignored in ("items=0-1", "bytes=3-2", "bytes=x"):
+        assert content(ranges(ignored)) == b"0123456789"
+    head = api.head("/files/data.txt", headers={"Range": "bytes=2-3"})
+    assert (head.status_code, head["Content-Length"], content(head)) == (200, "10", b"")
+    (media / "data.txt").touch()
+    assert ranges("bytes=2-3", **{"If-Range": '"other"'}).status_code == 200
+
+
+def test_a_range_holds_for_a_tag_or_a_date(api: APIClient, media: Path) -> None:
+    """P30: `If-Range`."""
+    (media / "data.txt").write_text("0123456789")
+    os.utime(media / "data.txt", (1, 1_700_000_000))
+    whole = api.get("/files/data.txt")
+
+    for held in (whole["ETag"], whole["Last-Modified"]):
+        assert api.get("/files/data.txt", headers={"Range": "bytes=2-", "If-Range": held}).status_code == 206
+    for failed in ("W/" + whole["ETag"], "Tue, 14 Nov 2023 22:13:21 GMT"):
+        assert api.get("/files/data.txt", headers={"Range": "bytes=2-", "If-Range": failed}).status_code == 200
+
+
+def test_a_log_goes_on_while_it_grows_and_begins_anew_when_it_is_rotated(api: APIClient, media: Path) -> None:
+    """P30: `bytes=<size>-` is 416 until there is more; a tag holds as long as the log begins with what it named."""
+    log = media / "build.log"
+    log.write_text("one\n")
+    etag = api.get("/logs/build.log")["ETag"]
+    following = {"Range": "bytes=4-", "If-Range": etag}
+
+    still = api.get("/logs/build.log", headers=following)
+    assert (still.status_code, still["Content-Range"]) == (416, "bytes */4")
+    assert api.get("/logs/build.log", headers={**following, "If-None-Match": etag}).status_code == 304
+    log.write_text("one\ntwo\n")
+    assert content(api.get("/logs/build.log", headers=following)) == b"two\n"
+    log.write_text("another log\n")
+    anew = api.get("/logs/build.log", headers=following)
+    assert (anew.status_code, content(anew)) == (200, b"another log\n")
+
+
+def test_a_feed_has_no_ranges(api: APIClient, url: str, tenant: Tenant) -> None:
+    """P30: `Range` is ignored."""
+    fill(tenant, 2)
+
+    answer = api.get(url, headers={"Range": "bytes=0-9"})
+
+    assert (answer.status_code, answer["Accept-Ranges"], len(names(answer))) == (200, "none", 2)

@@ -16,6 +16,8 @@ urlpatterns = [
     path("open/<tenants>/draftless/", views.DraftlessItems.as_view()),
     path("open/<tenants>/numbered/", views.NumberedItems.as_view()),
     path("logs/", views.Logs.as_view()),
+    path("files/<name>", views.File.as_view()),
+    path("logs/<name>", views.GrowingLog.as_view()),
     path("documents/", views.Documents.as_view()),
     path("prices/", views.Prices.as_view()),
     *router.urls,

@@ -10,6 +10,7 @@ from django.core.checks import Warning as Advice
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from django_pollable.exceptions import NotTracked
+from django_pollable.files import RangeMixin
 from django_pollable.ledger.options import feed_of
 from django_pollable.mixins import PollableListMixin, PollableMixin
 from django_pollable.pagination import FeedPagination
@@ -33,6 +34,8 @@ def _check_view(view: type) -> Iterator[CheckMessage]:
             obj=view,
             id="pollable.E020",
         )
+    if issubclass(view, RangeMixin):
+        yield from _check_sharing(view)
     if not issubclass(view, PollableMixin) or queryset is None:
         return
     try:
@@ -48,19 +51,23 @@ def _check_view(view: type) -> Iterator[CheckMessage]:
             obj=view,
             id="pollable.E022",
         )
-    if view.cache_policy.is_public and (view.authentication_classes or view.varies_by_user):
-        yield Advice(
-            f"'{view.__name__}' is cached publicly, but knows its users.",
-            hint="Set `authentication_classes = []` and `varies_by_user = False`, or a private policy.",
-            obj=view,
-            id="pollable.W023",
-        )
+    yield from _check_sharing(view)
     if queryset.query.where and view.discloses_removed is None:
         yield Advice(
             f"The queryset of '{view.__name__}' hides rows: one that it begins to hide stays with clients.",
             hint="Set `discloses_removed = True` to tell their keys, or False where that is meant; or use a scope.",
             obj=view,
             id="pollable.W024",
+        )
+
+
+def _check_sharing(view: Any) -> Iterator[CheckMessage]:
+    if view.cache_policy.is_public and (view.authentication_classes or view.varies_by_user):
+        yield Advice(
+            f"'{view.__name__}' is cached publicly, but knows its users.",
+            hint="Set `authentication_classes = []` and `varies_by_user = False`, or a private policy.",
+            obj=view,
+            id="pollable.W023",
         )
 
 

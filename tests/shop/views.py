@@ -1,7 +1,9 @@
 """A view for each way to poll."""
 
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Prefetch
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
@@ -10,8 +12,10 @@ from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.generics import ListAPIView
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.views import APIView
 
 from django_pollable.caching import CachePolicy
+from django_pollable.files import RangeMixin
 from django_pollable.pagination import AfterIdPagination
 from django_pollable.views import PollableListAPIView, PollableReadOnlyViewSet, PollableViewSet
 from tests.shop.models import Country, Document, Item, Log, Part, Price, Tenant
@@ -144,3 +148,17 @@ class NaiveItems(ListAPIView):
         if "updated_since" in self.request.GET:
             return Item.objects.filter(updated_at__gte=self.request.GET["updated_since"])
         return Item.objects.filter(pk__gt=int(self.request.GET["after"]))
+
+
+class File(RangeMixin, APIView):
+    """A file of the media folder, by ranges."""
+
+    def get_source(self) -> Path:
+        return Path(settings.MEDIA_ROOT) / self.kwargs["name"]
+
+
+class GrowingLog(File):
+    """The same, where bytes are only ever added."""
+
+    append_only = True
+    poll_interval_seconds = 0.2
