@@ -115,6 +115,7 @@ def test_a_browser_plays_from_the_middle(server: RangeServer) -> None:
     with wave.open(str(server.folder / "tone.wav"), "wb") as tone:
         tone.setparams((1, 2, 44100, 0, "NONE", ""))
         tone.writeframes(random.Random(0).randbytes(2 * 44100 * 600))
+    module("playwright")
     with module("playwright.sync_api").sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program("chromium"), args=ARGUMENTS)
         page = browser.new_page()

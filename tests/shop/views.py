@@ -161,4 +161,4 @@ class GrowingLog(File):
     """The same, where bytes are only ever added."""
 
     append_only = True
-    poll_interval_seconds = 0.2
+    poll_interval_seconds = 0.05
