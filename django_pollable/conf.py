@@ -111,6 +111,11 @@ class PollableSettings:
         """How much of an IPv6 address names one client (bits, default 64)."""
         return self._get("IPV6_PREFIX_LENGTH", 64)
 
+    @property
+    def token_max_age_seconds(self) -> float:
+        """How long a process remembers a token and its user (seconds, default 0: not at all)."""
+        return self._get("TOKEN_MAX_AGE_SECONDS", 0.0)
+
     def _get(self, name: str, default: T) -> T:
         if name not in self._known:  # Django takes its time to find that a setting is not there
             self._known[name] = getattr(settings, f"POLLABLE_{name}", default)

@@ -69,7 +69,7 @@ POLLABLE_NUM_PROXIES = int(os.environ.get("POLLABLE_NUM_PROXIES", "0"))
 POLLS = ("50/s", "1200/m")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
+        "django_pollable.authentication.PollableTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],

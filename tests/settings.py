@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "django_filters",
     "django_pollable",
     "django_pollable.mirror",
+    "tests.accounts",
     "tests.shop",
     "tests.copies",
 ]
@@ -39,6 +40,6 @@ DATABASES = {
     if "sqlite" not in DATABASE["ENGINE"]
     else {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
 }
-DATABASE_ROUTERS = ["tests.shop.routers.ArchiveRouter"]
+DATABASE_ROUTERS = ["tests.accounts.routers.AccountsRouter", "tests.shop.routers.ArchiveRouter"]
 REST_FRAMEWORK = {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]}
 POLLABLE_PUBLISH_SECONDS = 0  # or a test would not see what it has just written

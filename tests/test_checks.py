@@ -10,9 +10,11 @@ from django.db import connection, models
 from django.test import override_settings
 from django.test.utils import isolate_apps
 from django.urls import path
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.generics import ListAPIView
 from rest_framework.views import APIView
 
+from django_pollable.authentication import PollableTokenAuthentication
 from django_pollable.caching import CachePolicy
 from django_pollable.checks import databases
 from django_pollable.checks import models as model_checks
@@ -56,6 +58,9 @@ def test_the_project_of_the_tests_passes_but_for_the_view_that_hides_rows() -> N
         ("NUM_PROXIES", -1),
         ("NUM_PROXIES", None),
         ("IPV6_PREFIX_LENGTH", 129),
+        ("TOKEN_MAX_AGE_SECONDS", -1),
+        ("TOKEN_MAX_AGE_SECONDS", None),
+        ("TOKEN_MAX_AGE_SECONDS", float("inf")),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(name: str, value: object) -> None:
@@ -65,7 +70,10 @@ def test_a_setting_that_cannot_be_is_refused(name: str, value: object) -> None:
     assert (message.id, message.msg) == ("pollable.E001", f"POLLABLE_{name} cannot be {value!r}.")
 
 
-@pytest.mark.parametrize(("name", "value"), [("FIRST_SYNC_SLOTS", 3), ("RATELIMIT_HEADERS", None), ("NUM_PROXIES", 2)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("FIRST_SYNC_SLOTS", 3), ("RATELIMIT_HEADERS", None), ("NUM_PROXIES", 2), ("TOKEN_MAX_AGE_SECONDS", 1)],
+)
 def test_a_setting_that_can_be_passes(name: str, value: object) -> None:
     with override_settings(**{f"POLLABLE_{name}": value}):
         assert setting_checks.check_settings(None) == []
@@ -149,6 +157,24 @@ def test_a_public_file_that_knows_its_users_draws_a_warning() -> None:
     assert ids(view_checks._check_view(Report)) == ["pollable.W023"]
     Report.varies_by_user = False
     assert ids(view_checks._check_view(Report)) == []
+
+
+def test_a_view_that_asks_for_tokens_needs_a_table_of_them() -> None:
+    class Abstract(models.Model):
+        class Meta:
+            abstract = True
+
+    class Tableless(PollableTokenAuthentication):
+        model = Abstract
+
+    class Known(APIView):
+        authentication_classes = [SessionAuthentication, PollableTokenAuthentication]
+
+    class Unknown(APIView):
+        authentication_classes = [Tableless]
+
+    assert ids(view_checks._check_view(Known)) == []
+    assert ids(view_checks._check_view(Unknown)) == ["pollable.E025"]
 
 
 def test_views_are_found_through_includes() -> None:

@@ -52,6 +52,10 @@ RULES: dict[str, Rule] = {
         "Say 'RateLimit', 'X-RateLimit' or None.",
     ),
     "num_proxies": (lambda value: _is_integer(value) and value >= 0, "Count the trusted proxies; 0 for none."),
+    "token_max_age_seconds": (
+        lambda value: _is_number(value) and 0 <= value < float("inf"),
+        "Give it seconds; 0 for not at all.",
+    ),
     "ipv6_prefix_length": (lambda value: _is_integer(value) and 1 <= value <= 128, "Give it bits, from 1 to 128."),
 }
 

@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Advice
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from django_pollable.authentication import PollableTokenAuthentication
 from django_pollable.exceptions import NotTracked
 from django_pollable.files import RangeMixin
 from django_pollable.ledger.options import feed_of
@@ -18,7 +19,7 @@ from django_pollable.pagination import FeedPagination
 
 @register(Tags.urls)
 def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """E020 to E022, W023, W024: a view cannot be polled, or not safely."""
+    """E020 to E022, W023, W024, E025: a view cannot be polled, or not safely."""
     found: list[CheckMessage] = []
     for view in dict.fromkeys(views_of(get_resolver().url_patterns)):
         found += _check_view(view)
@@ -26,6 +27,7 @@ def check_views(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def _check_view(view: type) -> Iterator[CheckMessage]:
+    yield from _check_authentication(view)
     queryset = getattr(view, "queryset", None)
     if _pages_a_feed(view) and not issubclass(view, PollableListMixin):
         yield Error(
@@ -69,6 +71,17 @@ def _check_sharing(view: Any) -> Iterator[CheckMessage]:
             obj=view,
             id="pollable.W023",
         )
+
+
+def _check_authentication(view: type) -> Iterator[CheckMessage]:
+    for authenticator in getattr(view, "authentication_classes", ()):
+        if issubclass(authenticator, PollableTokenAuthentication) and authenticator().get_model()._meta.abstract:
+            yield Error(
+                f"'{view.__name__}' asks for tokens, but there is no table of them.",
+                hint="Add 'rest_framework.authtoken' to INSTALLED_APPS, or give the authenticator a `model`.",
+                obj=view,
+                id="pollable.E025",
+            )
 
 
 def views_of(patterns: Iterable[Any]) -> Iterator[type]:

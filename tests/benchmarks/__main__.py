@@ -110,9 +110,9 @@ def measure_polls() -> None:
     for size in polls.SIZES:
         polls.fill(size)
         _settle_all()
-        unchanged, page, empty = polls.requests()
-        times[size] = best(unchanged, repeat=200)
-    nothing, rendered = best(empty, repeat=200), best(page, repeat=5)
+        requests = polls.requests()
+        times[size] = best(requests["unchanged"], repeat=200)
+    nothing, rendered = best(requests["empty"], repeat=200), best(requests["page"], repeat=5)
     smallest, *larger = polls.SIZES
     row("304 with a token / empty DRF view with a token", times[smallest], nothing, "<= 1.25")
     for size in larger:
@@ -128,12 +128,16 @@ def measure_instructions() -> None:
         print("no valgrind here: instructions are not counted")
         return
     print("millions of instructions of this process a request, on SQLite")
-    kinds = ("unchanged", "empty", "page", "open unchanged", "open page")
+    kinds = ("unchanged", "empty", "page", "open unchanged", "open page", "nobody", "cheap", "remembered cheap", "row")
     counts = dict(zip(kinds, ThreadPool(2).map(instructions.count, kinds), strict=True))
     for name, this, against, target in (
         ("304 / empty DRF view, both with a token", "unchanged", "empty", "<= 1.25"),
         ("page of 100 rows of ten fields / 304, with a token", "page", "unchanged", ">= 25"),
         ("page of 100 rows of ten fields / 304, public", "open page", "open unchanged", ">= 25"),
+        ("empty DRF view with a token / without", "empty", "nobody", "(2.9)"),
+        ("the same, PollableTokenAuthentication", "cheap", "nobody", "<= 1.4"),
+        ("the same, the token remembered", "remembered cheap", "nobody", "<= 1.2"),
+        ("a row by the ORM in a bare view / empty DRF view", "row", "nobody", "(1.5)"),
     ):
         ratio = counts[this] / counts[against]
         print(f"{name:58} {counts[this] / 1e6:12.2f} {counts[against] / 1e6:12.2f} {ratio:8.2f}  {target}", flush=True)

@@ -7,16 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.handlers.base import BaseHandler
 from django.db import connection
+from django.http import HttpRequest, JsonResponse
 from django.test import RequestFactory, override_settings
 from django.urls import path
 from rest_framework import serializers
 from rest_framework.authentication import TokenAuthentication
+from rest_framework.authtoken.models import Token
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from django_pollable.authentication import PollableTokenAuthentication
 from django_pollable.caching import CachePolicy
 from django_pollable.ledger.options import feed_of
 from tests.shop.models import Item, Tenant
@@ -49,6 +53,21 @@ class Empty(APIView):
         return Response({})
 
 
+class Nobody(Empty):
+    authentication_classes = []
+    permission_classes = []
+
+
+class Cheap(Empty):
+    authentication_classes = [PollableTokenAuthentication]
+
+
+def row(request: HttpRequest) -> JsonResponse:
+    """Read one row, and do nothing else."""
+    Token.objects.get(pk="token")
+    return JsonResponse({})
+
+
 class Private(OpenItems):
     serializer_class = Serializer
     authentication_classes = [TokenAuthentication]
@@ -63,6 +82,9 @@ class Open(OpenItems):
 
 urlpatterns = [
     path("empty/", Empty.as_view()),
+    path("nobody/", Nobody.as_view()),
+    path("cheap/", Cheap.as_view()),
+    path("row/", row),
     path("open/<tenants>/", Open.as_view()),
     path("private/<tenants>/", Private.as_view()),
 ]
@@ -102,11 +124,8 @@ def fill(size: int) -> None:
             cursor.execute("ANALYZE")
 
 
-def requests(*, is_open: bool = False) -> tuple[Callable[[], Any], Callable[[], Any], Callable[[], Any]]:
-    """Return functions that poll an unchanged feed, fetch a page of it, and fetch an empty answer."""
-    from django.contrib.auth.models import User
-    from rest_framework.authtoken.models import Token
-
+def requests(*, is_open: bool = False) -> dict[str, Callable[[], None]]:
+    """Return functions that poll an unchanged feed, fetch a page of it, and fetch empty answers, by name."""
     if not Token.objects.filter(key="token").exists():
         Token.objects.create(user=User.objects.create_user("user"), key="token")
     with override_settings(MIDDLEWARE=MIDDLEWARE):
@@ -122,8 +141,11 @@ def requests(*, is_open: bool = False) -> tuple[Callable[[], Any], Callable[[], 
         response = handler.get_response(factory.get(path, query, **headers))
         assert response.status_code == status, response.content
 
-    return (
-        lambda: answer(304, url, query, **etag),
-        lambda: answer(200, url),
-        lambda: answer(200, "/empty/"),
-    )
+    return {
+        "unchanged": lambda: answer(304, url, query, **etag),
+        "page": lambda: answer(200, url),
+        "empty": lambda: answer(200, "/empty/"),
+        "nobody": lambda: answer(200, "/nobody/"),
+        "cheap": lambda: answer(200, "/cheap/"),
+        "row": lambda: answer(200, "/row/"),
+    }
