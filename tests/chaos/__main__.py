@@ -40,7 +40,7 @@ LOST = 3
 IS_LIMITED = "POLLABLE_CHAOS_RATE" in os.environ
 LEAST_PAGES = 2 if IS_LIMITED or STANDBYS else 5
 PORTS = [random.randrange(20_000, 30_000) for _ in range(2)]
-KILL_SECONDS, PRUNE_SECONDS, QUIET_SECONDS = 1.5, 0.5, 4
+KILL_SECONDS, PRUNE_SECONDS, QUIET_SECONDS, PATIENCE_SECONDS = 1.5, 0.5, 4, 60
 
 
 def start(module: str, *arguments: object, **environment: str) -> subprocess.Popen[bytes]:
@@ -163,6 +163,9 @@ def main(seconds: float, *, is_naive: bool) -> int:
         for trouble in troubles:
             trouble.has_begun.wait()
         disturb(writers, seconds, path)
+        for _ in range(PATIENCE_SECONDS if STANDBYS else 0):
+            if not any(client.answers[503] for client in polling):
+                disturb(writers, 1, path)
         for writer in writers:
             writer.kill()
             writer.wait()
