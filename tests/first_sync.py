@@ -39,7 +39,8 @@ def follow(url: str, folder: Path) -> None:
             database.executemany("DELETE FROM rows WHERE id = ?", [(key,) for key in page.removed])
             poller.ack()
 
-    outcome = poller.catch_up(handle)
+    poller.catch_up(handle)
+    outcome = poller.catch_up(handle)  # what changed while the first sync went on
     with database:
         database.execute("INSERT INTO peaks VALUES (?)", [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024])
     sys.exit(0 if outcome.kind in ("page", "idle") else 1)

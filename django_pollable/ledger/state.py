@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from django.db import connections
 
@@ -76,7 +77,10 @@ def read_state(
 ) -> FeedState | None:
     """Return the state of `scopes` (None: the whole feed) in one query, or None where the feed has no row."""
     connection = connections[using]
-    sql, parameters = _statement(feed.id, scopes, connection.vendor, look)
+    sql = _statement(None if scopes is None else len(scopes), connection.vendor, look)
+    # Names: Django looks for each `%s` in what SQLite is asked, for longer than SQLite looks for the row.
+    parameters: dict[str, str | int] = {"feed": feed.id}
+    parameters |= {f"scope{number}": name for number, name in enumerate(scopes or ())}
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         row = cursor.fetchone()
@@ -88,27 +92,26 @@ def read_state(
     return FeedState(epoch, head, horizon, modified_at if is_over else None, bool(has_pending), quiet)
 
 
-def _statement(feed_id: int, scopes: tuple[str, ...] | None, vendor: str, look: Look) -> tuple[str, list[str | int]]:
+@lru_cache(maxsize=256)
+def _statement(count: int | None, vendor: str, look: Look) -> str:
+    """Return what to ask of `count` scopes, or of the whole feed."""
     clock = CLOCK[vendor]
     pending = Look.NONE.value if vendor == "sqlite" else look.value
-    if scopes is None:
+    if count is None:
         return (
             f"SELECT f.epoch, f.sequence, f.horizon, f.modified_at, {clock}, {pending}"
-            " FROM pollable_feed f WHERE f.id = %s",
-            [feed_id],
+            " FROM pollable_feed f WHERE f.id = %(feed)s"
         )
-    if len(scopes) == 1:
+    if count == 1:
         return (
             "SELECT f.epoch, coalesce(s.sequence, 0), coalesce(s.horizon, 0), coalesce(s.modified_at, 0),"
             f" {clock}, {pending} FROM pollable_feed f"
-            " LEFT JOIN pollable_scope s ON s.feed_id = f.id AND s.name = %s WHERE f.id = %s",
-            [*scopes, feed_id],
+            " LEFT JOIN pollable_scope s ON s.feed_id = f.id AND s.name = %(scope0)s WHERE f.id = %(feed)s"
         )
-    names = ", ".join(["%s"] * len(scopes)) or "NULL"
+    names = ", ".join(f"%(scope{number})s" for number in range(count)) or "NULL"
     return (
         "SELECT f.epoch, coalesce(max(s.sequence), 0), coalesce(max(s.horizon), 0), coalesce(max(s.modified_at), 0),"
         f" {clock}, {pending} FROM pollable_feed f"
         f" LEFT JOIN pollable_scope s ON s.feed_id = f.id AND s.name IN ({names})"
-        " WHERE f.id = %s GROUP BY f.id, f.epoch, f.settled_to",
-        [*scopes, feed_id],
+        " WHERE f.id = %(feed)s GROUP BY f.id, f.epoch, f.settled_to"
     )
