@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotModified
 from django.utils.http import http_date, parse_etags, parse_http_date_safe
 
-from django_pollable.cursors import fingerprint
 from django_pollable.exceptions import PreconditionFailed
 from django_pollable.headers import HeadersWithoutLength
 
@@ -17,13 +16,13 @@ _SUFFIX = re.compile(r'--?(?:gzip|br|zstd|deflate|df)"$')
 """What a proxy that compresses an answer may add to its tag."""
 
 
-def weak_etag(*parts: object, place: str = "") -> str:
+def weak_etag(question: str, *, place: str = "") -> str:
     """
-    Return a weak entity tag of `parts`, the question that an answer belongs to.
+    Return a weak entity tag of the fingerprint `question`, which names the answer.
 
-    `place` is a fingerprint of where the answer leaves its client; `find_etag` matches a tag by either.
+    `place` is the one of where the answer leaves its client; `find_etag` matches a tag by either.
     """
-    return f'W/"{place}.{fingerprint(*parts)}"' if place else f'W/"{fingerprint(*parts)}"'
+    return f'W/"{place}.{question}"' if place else f'W/"{question}"'
 
 
 def find_etag(request: HttpRequest, *, place: str = "", question: str = "") -> str | None:

@@ -24,7 +24,7 @@ from django_pollable import filtering, overload, problems, rendered
 from django_pollable.caching import CachePolicy
 from django_pollable.conditional import NotModified, Validators, names_a_tag, weak_etag
 from django_pollable.conf import conf
-from django_pollable.cursors import Binding, Cursor, fingerprint_once
+from django_pollable.cursors import Binding, Cursor, fingerprint, fingerprint_once
 from django_pollable.exceptions import PollError
 from django_pollable.heads import Place, check_reached, head_of
 from django_pollable.ledger.changes import ChangeLog
@@ -212,7 +212,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         filtering.refuse(self)
         state = self.state_of(self.scope_names)
         interval = self.get_poll_interval_seconds(state)
-        tag = weak_etag(
+        question = fingerprint(
             self.get_feed().id,
             state.epoch,
             state.head,
@@ -221,7 +221,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
             self.get_representation(),
             self.get_variant(interval),
         )
-        validators = Validators(tag, state.last_modified)
+        validators = Validators(weak_etag(question), state.last_modified)
         is_named = names_a_tag(request._request)
         if is_named and validators.is_current(request._request):
             return self.answer(NotModified(), validators, interval)
@@ -271,4 +271,4 @@ class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
         key = feed.key.encode([getattr(instance, field.attname) for field in feed.key.fields], connections[using])
         sequence = ChangeLog(feed, None, using).object_sequence(key)
         parts = (feed.id, state.epoch, key, sequence, sorted(self.request.GET.lists()))
-        return Validators(weak_etag(parts, self.get_representation(), self.get_variant(interval)))
+        return Validators(weak_etag(fingerprint(parts, self.get_representation(), self.get_variant(interval))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -33,12 +33,13 @@ class Rows:
 
     def key(self, row: Model) -> str:
         """Return the key of `row`."""
-        key = self.log.feed.key
-        return key.encode([getattr(row, field.attname) for field in key.fields], connections[self.log.using])
+        return next(iter(self.by_key([row])))
 
     def by_key(self, rows: Iterable[Any]) -> dict[str, Any]:
         """Return `rows` under their keys: a filter's joins may have doubled them."""
-        return {self.key(row): row for row in rows}
+        key, connection = self.log.feed.key, connections[self.log.using]
+        names = [field.attname for field in key.fields]
+        return {key.encode([getattr(row, name) for name in names], connection): row for row in rows}
 
     def after(self, key: str | None, limit: int, *, last_key: str | None = None) -> list[Any]:
         """Return up to `limit` rows by primary key, after `key` (None: from the beginning) and up to `last_key`."""
@@ -50,8 +51,10 @@ class Rows:
 
     def last_key(self) -> str | None:
         """Return the highest key of the whole table, in one indexed query."""
-        newest = QuerySet(self.log.feed.model, using=self.log.using).order_by("-pk").first()
-        return None if newest is None else self.key(newest)
+        key, connection = self.log.feed.key, connections[self.log.using]
+        names = [field.attname for field in key.fields]
+        newest = QuerySet(self.log.feed.model, using=self.log.using).order_by("-pk").values_list(*names).first()
+        return None if newest is None else key.encode(newest, connection)
 
     def of_keys(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the rows of `keys` that may be shown, in one query unless they are composite."""
@@ -123,6 +126,11 @@ class Position:
     until: int | None = None
     last_key: str | None = None
     horizon: int | None = None
+
+    @property
+    def parts(self) -> tuple[int | str | None, ...]:
+        """All that it says."""
+        return self.sequence, self.key, self.until, self.last_key, self.horizon
 
     @property
     def is_first_sync(self) -> bool:
@@ -200,9 +208,9 @@ class Query:
         """Return the fingerprint of being at `sequence`, however a client has got there."""
         return fingerprint_once(self._shape, state.epoch, sequence)
 
-    def question(self, state: FeedState, position: Position) -> tuple[Any, ...]:
-        """Return what makes out one answer: what was asked, and the head that it was answered at."""
-        return self._shape, state.epoch, state.head, self.kind, astuple(position)
+    def question(self, state: FeedState, position: Position) -> str:
+        """Return the fingerprint of one answer: what was asked, and the head that it was answered at."""
+        return fingerprint_once(self._shape, state.epoch, state.head, self.kind, position.parts)
 
     @property
     def _shape(self) -> tuple[Any, ...]:

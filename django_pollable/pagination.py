@@ -13,7 +13,7 @@ from rest_framework.pagination import BasePagination
 
 from django_pollable.conditional import Validators, find_etag, weak_etag
 from django_pollable.conf import conf
-from django_pollable.cursors import Binding, Cursor, fingerprint
+from django_pollable.cursors import Binding, Cursor
 from django_pollable.exceptions import CursorExpired, InvalidCursor, InvalidParameter, NotYetAvailable
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.sequencer import is_settling, poll_state, primary_of
@@ -105,13 +105,13 @@ class FeedPagination(BasePagination):
         sent = find_etag(request, place=place) if place else None
         if sent is None:
             question = query.question(state, position)
-            sent = find_etag(request, question=fingerprint(*question)) or weak_etag(*question, place=place)
+            sent = find_etag(request, question=question) or weak_etag(question, place=place)
         return Validators(sent, last_modified)
 
     def etag(self, query: Query, position: Position, page: Page, state: FeedState) -> str:
         """Return the tag of the 200 with `page`: a full one's serves for no cursor."""
         place = "" if page.has_more else query.place(state, page.next.sequence)
-        return weak_etag(*query.question(state, position), place=place)
+        return weak_etag(query.question(state, position), place=place)
 
     def page(self, query: Query, position: Position, state: FeedState, rows: Rows) -> Page:
         """Return the page at `position`."""
@@ -134,6 +134,8 @@ class SincePagination(FeedPagination):
     def page(self, query: Query, position: Position, state: FeedState, rows: Rows) -> Page:
         if query.since == NOW:
             return Page([], [], Cursor(query.binding, state.epoch, state.head), has_more=False)
+        if query.is_at(position, state):
+            return Page([], [], Cursor(query.binding, state.epoch, position.sequence), has_more=False)
         if position.key is not None:
             return _first_sync(query, position, position.key, state, rows)
         return _changes(query, position, state, rows)

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from django_pollable.caches import shared_cache, spare
 from django_pollable.conf import conf
-from django_pollable.cursors import fingerprint
+from django_pollable.cursors import fingerprint_once
 
 FORMAT = 1
 """Goes into the names of pages: another one where `RenderedPage` is another."""
@@ -49,7 +49,7 @@ class RenderedPage:
         return PageOfBytes(self.body, content_type=self.content_type, headers=headers)
 
 
-def name_of(view: Any, question: tuple[Any, ...]) -> str | None:
+def name_of(view: Any, question: str) -> str | None:
     """
     Return a name for the bytes of the answer of `view` to `question`, or None where they are not to be shared.
 
@@ -62,7 +62,7 @@ def name_of(view: Any, question: tuple[Any, ...]) -> str | None:
     if not is_shared or connections[view.database].in_atomic_block:
         return None
     by = type(renderer).__module__, type(renderer).__qualname__, request.accepted_media_type
-    return fingerprint(question, by, request.scheme, request.get_host())
+    return f"{question}.{fingerprint_once(by, request.scheme, request.get_host())}"
 
 
 def share(view: Any, name: str, answer: Callable[[], tuple[Response, str]]) -> tuple[PageOfBytes, str]:

@@ -131,3 +131,15 @@ def test_a_time_before_the_history_began_anew_is_gone(api: APIClient, tenant: Te
 
     assert api.get(url, {"since": 1_699_999_999}).json()["reason"] == "history-pruned"
     assert api.get(url, {"since": 1_700_000_000}).status_code == 200
+
+
+@pytest.mark.django_db
+def test_an_answer_without_changes_asks_for_the_head_alone(api: APIClient, django_assert_num_queries: Any) -> None:
+    tenant = ItemFactory().tenant
+    url = f"/open/{tenant.pk}/items/"
+    since = api.get(url).json()["next_since"]
+
+    with django_assert_num_queries(1):
+        answer = api.get(url, {"since": since})
+
+    assert (answer.status_code, answer.json()["items"], answer.json()["next_since"]) == (200, [], since)

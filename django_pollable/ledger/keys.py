@@ -36,6 +36,7 @@ _NUMBERS = {
     "SmallAutoField",
     "SmallIntegerField",
 }
+_PLAIN_NUMBERS = {getattr(models, name) for name in _NUMBERS}
 _TEXTS = {"CharField", "SlugField"}
 
 
@@ -127,6 +128,8 @@ class KeyFields:
         if value is None:
             return NULL
         own = own_field(field)
+        if type(value) is int and type(own) in _PLAIN_NUMBERS:  # most keys, and a hundred of them on a page
+            return str(value)
         text = str(own.get_db_prep_value(own.to_python(value), connection))
         if self.escapes(field):
             for character, escaped in ESCAPES:
