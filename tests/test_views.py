@@ -17,7 +17,7 @@ from django_pollable.exceptions import NotTracked
 from django_pollable.ledger.options import feed_of
 from django_pollable.ledger.sequencer import settle
 from django_pollable.ledger.tables import Feed
-from tests.factories import CountryFactory
+from tests.factories import CountryFactory, ItemFactory
 from tests.shop.models import Item, Price, Tenant
 from tests.shop.views import ItemViewSet, OpenItems
 
@@ -133,7 +133,6 @@ def test_a_time_before_the_history_began_anew_is_gone(api: APIClient, tenant: Te
     assert api.get(url, {"since": 1_700_000_000}).status_code == 200
 
 
-@pytest.mark.django_db
 def test_an_answer_without_changes_asks_for_the_head_alone(api: APIClient, django_assert_num_queries: Any) -> None:
     tenant = ItemFactory().tenant
     url = f"/open/{tenant.pk}/items/"
