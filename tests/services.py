@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -69,6 +70,10 @@ class Redis:
     def start(self) -> None:
         self._process = subprocess.Popen([*self._command, "--port", str(self.port)], stdout=subprocess.DEVNULL)
         wait_for(self.port)
+
+    def hang(self) -> None:
+        """Answer nothing any more, and keep the port."""
+        self._process.send_signal(signal.SIGSTOP)
 
     def stop(self) -> None:
         self._process.kill()

@@ -1,4 +1,4 @@
-"""System checks of how polls reach their databases."""
+"""System checks of how polls reach their databases and their cache."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from django.db import connection, connections
 from django.test import override_settings
 
-from django_pollable.checks.deployment import check_connections, check_replicas
+from django_pollable.checks.deployment import check_cache, check_connections, check_replicas
 
 ALIASES = ("archive", "default")
+TIMEOUTS = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2}
 keeps_connections = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no connections to keep")
 
 
@@ -46,3 +47,18 @@ def test_connections_that_are_kept_want_nothing(kept: dict[str, Any], monkeypatc
             monkeypatch.setitem(connections[alias].settings_dict, name, value)
 
     assert check_connections(None) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [({}, ["pollable.W046"]), ({"socket_timeout": 1}, ["pollable.W046"]), (TIMEOUTS, [])],
+)
+def test_a_redis_that_may_hang_is_advised_against(options: dict[str, float], wanted: list[str]) -> None:
+    backend = "django.core.cache.backends.redis.RedisCache"
+    with override_settings(CACHES={"default": {"BACKEND": backend, "LOCATION": "redis://", "OPTIONS": options}}):
+        assert [advice.id for advice in check_cache(None)] == wanted
+
+
+def test_a_cache_of_the_process_does_not_hang() -> None:
+    with override_settings(CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}):
+        assert check_cache(None) == []

@@ -168,6 +168,17 @@ def test_a_cache_that_is_down_is_a_slower_answer(redis: Redis) -> None:
     assert render.count == 3
 
 
+def test_a_cache_that_hangs_is_waited_for_once_in_a_while(redis: Redis) -> None:
+    timeouts = {"socket_timeout": 0.3, "socket_connect_timeout": 0.3}
+    redis.hang()
+    began_at = time.monotonic()
+
+    with override_settings(CACHES={"default": {**redis.cache, "OPTIONS": timeouts}}):
+        assert [rendered_once("name", lambda: PAGE, sleep=pytest.fail) for _ in range(100)] == [PAGE] * 100
+
+    assert time.monotonic() - began_at < 10
+
+
 @pytest.mark.usefixtures("shared")
 def test_a_page_is_rendered_once_and_given_to_all(api: APIClient, tenant: Tenant) -> None:
     first, second = (api.get(f"/counted/{tenant.pk}/") for _ in range(2))

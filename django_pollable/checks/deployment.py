@@ -1,14 +1,18 @@
-"""System checks of how polls reach their databases (`manage.py check --deploy`)."""
+"""System checks of how polls reach their databases and their cache (`manage.py check --deploy`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from django.core.cache import caches
+from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, register
 from django.core.checks import Warning as Advice
 from django.db import connections, router
+from django.utils.module_loading import import_string
 
+from django_pollable.conf import conf
 from django_pollable.ledger.options import feeds
 
 
@@ -46,3 +50,19 @@ def _check_connections() -> Iterator[CheckMessage]:
                 hint="Set CONN_MAX_AGE and CONN_HEALTH_CHECKS, or the option 'pool' of psycopg.",
                 id="pollable.W045",
             )
+
+
+@register("pollable", deploy=True)
+def check_cache(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """W046: a Redis that hangs would hold polls up for seconds, or for ever."""
+    settings = caches.settings[conf.cache_alias]
+    timeouts = {"socket_timeout", "socket_connect_timeout"}
+    if not issubclass(import_string(settings["BACKEND"]), RedisCache) or timeouts <= settings.get("OPTIONS", {}).keys():
+        return []
+    return [
+        Advice(
+            f"Polls wait for the cache '{conf.cache_alias}' for as long as its driver does.",
+            hint="Set the options 'socket_timeout' and 'socket_connect_timeout' to a fraction of a second.",
+            id="pollable.W046",
+        )
+    ]
