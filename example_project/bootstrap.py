@@ -29,6 +29,7 @@ MODULES = {
         "gunicorn",
         "redis",
         "httpx2",
+        "orjson",
     ),
 }
 
