@@ -34,13 +34,13 @@ def find_etag(request: HttpRequest, *, place: str = "", question: str = "") -> s
     return None
 
 
-def sent_tags(request: HttpRequest) -> Iterator[str]:
+def sent_tags(request: HttpRequest, header: str = "IF_NONE_MATCH") -> Iterator[str]:
     """
-    Yield the tags of `If-None-Match` as a weak comparison takes them: without `W/`, and without what a proxy added.
+    Yield the tags of `If-None-Match` (or another `header`) as a weak comparison takes them: without `W/`, and without what a proxy added.
 
     A tag may end by itself as if a proxy had added to it: it is yielded both ways.
     """
-    field = request.META.get("HTTP_IF_NONE_MATCH", "")
+    field = request.META.get(f"HTTP_{header}", "")
     # The one tag that a poll sends as it got it needs no parser.
     is_one = field[:3] == 'W/"' and field[-1] == '"' and field.count('"') == 2
     for sent in [field] if is_one else parse_etags(field):
@@ -60,6 +60,34 @@ def is_vague(request: HttpRequest) -> bool:
     if "HTTP_IF_NONE_MATCH" in request.META:
         return not names_a_tag(request)
     return "HTTP_IF_MODIFIED_SINCE" in request.META
+
+
+def has_precondition(request: HttpRequest) -> bool:
+    """Return whether a write depends on the state that it finds."""
+    return any(f"HTTP_{header}" in request.META for header in ("IF_MATCH", "IF_NONE_MATCH", "IF_UNMODIFIED_SINCE"))
+
+
+def check_write(request: HttpRequest, *, place: str) -> None:
+    """
+    Check that a write may be done in the state that has the fingerprint `place` ("": one that no tag can name).
+
+    A tag names a state whatever the representation that it came with, and however weak a proxy has made
+    it. A date names none: two states may share it, and clocks differ.
+
+    Raises:
+        PreconditionFailed: the request is about another state, or says so by a date.
+    """
+    if "HTTP_IF_MATCH" in request.META:
+        fails = not _names(request, "IF_MATCH", place)
+    else:
+        fails = _date(request, "IF_UNMODIFIED_SINCE") is not None
+    if fails or ("HTTP_IF_NONE_MATCH" in request.META and _names(request, "IF_NONE_MATCH", place)):
+        raise PreconditionFailed("The resource is not as the request wants it. Get it again, and send its tag in If-Match.")
+
+
+def _names(request: HttpRequest, header: str, place: str) -> bool:
+    tags = (tag.strip('"') for tag in sent_tags(request, header))
+    return any(tag == "*" or (place and tag.rpartition(".")[0] == place) for tag in tags)
 
 
 @dataclass(frozen=True, slots=True)

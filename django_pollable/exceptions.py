@@ -124,7 +124,7 @@ class NotYetAvailable(TryLater):
 
 
 class PreconditionFailed(PollError):
-    """`If-Match` or `If-Unmodified-Since` names another state."""
+    """`If-Match` or another precondition does not hold."""
 
     status = 412
     code = "precondition-failed"
@@ -145,3 +145,11 @@ class RangeNotSatisfiable(PollError):
     @property
     def headers(self) -> dict[str, str]:
         return {"Content-Range": f"bytes */{self.size}"}
+
+
+class PreconditionRequired(PollError):
+    """The view lets nobody write blindly (RFC 6585 Section 3)."""
+
+    status = 428
+    code = "precondition-required"
+    title = "Precondition required"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.timezone import get_current_timezone
@@ -29,6 +29,7 @@ from django_pollable.exceptions import PollError
 from django_pollable.heads import Place, check_reached, head_of
 from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.state import FeedState
+from django_pollable.ledger.versions import Version, version_at
 from django_pollable.negotiation import RememberedNegotiation
 from django_pollable.pacing import Circumstances
 from django_pollable.pages import Query, Rows
@@ -104,6 +105,11 @@ class PollableMixin(ScopedMixin):
             describe_user(self.request.user) if self.varies_by_user else None,
             str(get_current_timezone()),
         )
+
+    def tag_of(self, version: Version, interval: float) -> str:
+        """Return the tag of a single resource: its version, and what of the request shapes the answer."""
+        parts = sorted(self.request.GET.lists()), self.get_representation(), self.get_variant(interval)
+        return weak_etag(version, *parts, place=version.name)
 
     def answer(self, response: HttpResponseBase, validators: Validators, interval: float) -> HttpResponseBase:
         """Return `response`, a 200 or a 304, with the headers that both have; `interval` in seconds."""
@@ -260,15 +266,9 @@ class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
         instance = self.get_object()
         state = self.state_of(None)
         interval = self.get_poll_interval_seconds(state)
-        validators = self._validators(instance, state, interval)
+        version = version_at(state, self.get_feed(), instance, using=self.database)
+        validators = Validators(self.tag_of(version, interval))
         if validators.is_current(request._request):
             return self.answer(NotModified(), validators, interval)
         instance = self.get_object()  # read after the tag: a newer row than its tag is safe, an older one is not
         return self.answer(Response(self.get_serializer(instance).data), validators, interval)
-
-    def _validators(self, instance: Model, state: FeedState, interval: float) -> Validators:
-        feed, using = self.get_feed(), self.database
-        key = feed.key.encode([getattr(instance, field.attname) for field in feed.key.fields], connections[using])
-        sequence = ChangeLog(feed, None, using).object_sequence(key)
-        parts = (feed.id, state.epoch, key, sequence, sorted(self.request.GET.lists()))
-        return Validators(weak_etag(fingerprint(parts, self.get_representation(), self.get_variant(interval))))

@@ -69,6 +69,13 @@ class ScopedMixin(GenericAPIView):
         return self.get_database()
 
     @cached_property
+    def written_database(self) -> str:
+        """The alias that a write goes to: where the router has what was read from `database` saved."""
+        row = self.get_feed().model()
+        row._state.db = self.database
+        return str(router.db_for_write(type(row), instance=row))
+
+    @cached_property
     def unfiltered_rows(self) -> QuerySet[Any]:
         """What `get_queryset()` gives, asked once a request, and not copied where it would only copy `queryset`."""
         own: Any = self.queryset  # type: ignore[arg-type]
@@ -103,7 +110,7 @@ class ScopedMixin(GenericAPIView):
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         scoped = self.in_scope(super().filter_queryset(queryset))
-        return scoped.using(self.database) if self.request.method in SAFE else scoped
+        return scoped.using(self.database if self.request.method in SAFE else self.written_database)
 
     def in_scope(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return `queryset` without the rows of other scopes."""

@@ -8,6 +8,7 @@ from rest_framework import generics, mixins, viewsets
 from rest_framework.request import Request
 
 from django_pollable.mixins import PollableListMixin, PollableRetrieveMixin
+from django_pollable.writing import PollableDestroyMixin, PollableUpdateMixin
 
 if TYPE_CHECKING:
     View = generics.GenericAPIView[Any]
@@ -39,8 +40,8 @@ class PollableViewSet(
     PollableListMixin,
     PollableRetrieveMixin,
     mixins.CreateModelMixin,
-    mixins.UpdateModelMixin,
-    mixins.DestroyModelMixin,
+    PollableUpdateMixin,
+    PollableDestroyMixin,
     ViewSet,
 ):
-    """A model's viewset whose `list` and `retrieve` clients poll."""
+    """A model's viewset whose `list` and `retrieve` clients poll, and whose writes heed `If-Match`."""
