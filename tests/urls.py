@@ -8,6 +8,7 @@ from tests.shop import views
 router = SimpleRouter()
 router.register("tenants/(?P<tenant>[^/]+)/items", views.ItemViewSet)
 router.register("countries", views.Countries)
+router.register("edited/countries", views.EditedCountries, basename="edited-countries")
 urlpatterns = [
     path("chaos/<tenants>/items/", views.ChaosItems.as_view()),
     path("naive/", views.NaiveItems.as_view()),

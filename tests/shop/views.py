@@ -121,6 +121,12 @@ class Countries(PollableReadOnlyViewSet):
     authentication_classes = []
 
 
+class EditedCountries(PollableViewSet):
+    queryset = Country.objects.all()
+    serializer_class = serializer_of(Country)
+    authentication_classes = []
+
+
 class ChaosSerializer(ItemSerializer):
     """What shows followed rows, too."""
 
