@@ -36,7 +36,7 @@ def find_etag(request: HttpRequest, *, place: str = "", question: str = "") -> s
 
 def sent_tags(request: HttpRequest, header: str = "IF_NONE_MATCH") -> Iterator[str]:
     """
-    Yield the tags of `If-None-Match` (or another `header`) as a weak comparison takes them: without `W/`, and without what a proxy added.
+    Yield the tags of `header` as a weak comparison takes them: without `W/`, and without what a proxy added.
 
     A tag may end by itself as if a proxy had added to it: it is yielded both ways.
     """
@@ -82,12 +82,13 @@ def check_write(request: HttpRequest, *, place: str) -> None:
     else:
         fails = _date(request, "IF_UNMODIFIED_SINCE") is not None
     if fails or ("HTTP_IF_NONE_MATCH" in request.META and _names(request, "IF_NONE_MATCH", place)):
-        raise PreconditionFailed("The resource is not as the request wants it. Get it again, and send its tag in If-Match.")
+        raise PreconditionFailed("The resource is not as the request wants it: get it again, for its tag in If-Match.")
 
 
 def _names(request: HttpRequest, header: str, place: str) -> bool:
-    tags = (tag.strip('"') for tag in sent_tags(request, header))
-    return any(tag == "*" or (place and tag.rpartition(".")[0] == place) for tag in tags)
+    return any(
+        tag == "*" or (place and tag.strip('"').rpartition(".")[0] == place) for tag in sent_tags(request, header)
+    )
 
 
 @dataclass(frozen=True, slots=True)

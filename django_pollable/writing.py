@@ -83,7 +83,7 @@ class PollableWriteMixin(PollableMixin):
         if not features.has_select_for_update:
             Feed.objects.using(using).filter(pk=feed.id).update(id=F("id"))
             return True
-        rows = QuerySet(feed.model, using=using).filter(pk=instance.pk).values()
+        rows: QuerySet[Any, Any] = QuerySet(feed.model, using=using).filter(pk=instance.pk).values()
         locked = rows.select_for_update(no_key=features.has_select_for_no_key_update).first()
         if locked is None:
             raise Http404

@@ -35,6 +35,12 @@ The board is at http://127.0.0.1:{port}/ , what it polls at http://127.0.0.1:{po
   # 304 again
   curl -sS -i -H "$auth" -H "If-None-Match: $(header etag)" "$url?limit=1000&since=$(cursor)"
 
+  # 200: a write of what was read, then 412: it has changed since
+  curl -sS -D /tmp/headers -o /dev/null -H "$auth" "${{url}}1/"
+  for n in 1 2; do
+    curl -sS -i -X PATCH -H "$auth" -H "If-Match: $(header etag)" -d author=$RANDOM "${{url}}1/"; echo
+  done
+
   # 429: the sixth summary in a minute; it says when to come back
   for n in 1 2 3 4 5 6; do curl -sS -i http://127.0.0.1:{port}/api/summary/; echo; done
 

@@ -28,7 +28,7 @@ from django_pollable.ledger.tables import Change, Feed, Scope
 from django_pollable.pacing import AdaptiveInterval
 from django_pollable.throttling import PollableThrottle
 from tests.shop.models import Item, Label, Log, Part, Tenant
-from tests.shop.views import OpenItems
+from tests.shop.views import ItemViewSet, OpenItems
 
 pytestmark = pytest.mark.django_db
 Queries = Callable[[int], Any]
@@ -418,6 +418,35 @@ def test_a_single_resource_has_its_own_tag(api: APIClient, alice: User, tenant: 
     pruned = poll(api, url)["ETag"]
     item.labels.add(Label.objects.create(name="a"))
     assert poll(api, url, pruned).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete"])
+def test_a_write_names_the_state_that_it_changes(api: APIClient, alice: User, tenant: Tenant, method: str) -> None:
+    """P18: 412 where it is another by now."""
+    url = f"/tenants/{tenant.pk}/items/{fill(tenant, 1)[0].pk}/"
+    api.credentials(HTTP_AUTHORIZATION="Token alice-token")
+    etag = poll(api, url)["ETag"]
+    Item.objects.update(name="theirs")
+
+    refused = getattr(api, method)(url, {"name": "mine"}, headers={"If-Match": etag})
+    done = getattr(api, method)(url, {"name": "mine"}, headers={"If-Match": poll(api, url)["ETag"]})
+
+    assert (refused.status_code, refused["Cache-Control"]) == (412, "no-store")
+    assert refused.json()["type"].endswith("precondition-failed")
+    assert done.status_code < 300
+
+
+def test_a_view_can_require_a_precondition(
+    api: APIClient, alice: User, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P18: 428, after permissions."""
+    monkeypatch.setattr(ItemViewSet, "requires_precondition", True)
+    url = f"/tenants/{tenant.pk}/items/{fill(tenant, 1)[0].pk}/"
+    assert api.delete(url).status_code == 401
+    api.credentials(HTTP_AUTHORIZATION="Token alice-token")
+
+    assert api.delete(url).status_code == 428
+    assert api.delete(url, headers={"If-Match": poll(api, url)["ETag"]}).status_code == 204
 
 
 def test_answers_are_private_unless_the_view_says_otherwise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connections
 from django.db.models import Model, Q, QuerySet
@@ -59,7 +59,7 @@ def _is_pending(feed: FeedOptions, instance: Model, using: str) -> bool:
     for via in notes.exclude(via="").order_by().values_list("via", flat=True).distinct():
         if via not in keys:
             return True
-        shown = QuerySet(feed.model, using=using).filter(pk=instance.pk).order_by().values_list(via, flat=True)
+        shown: Any = QuerySet(feed.model, using=using).filter(pk=instance.pk).order_by().values_list(via, flat=True)
         texts = [keys[via].encode([value], connections[using]) for value in shown if value is not None]
         named |= Q(via=via, key__in=texts)
     return notes.filter(named).exists()
