@@ -9,15 +9,25 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils.http import http_date
-from rest_framework.test import APIClient
+from rest_framework.request import Request
+from rest_framework.test import APIClient, APIRequestFactory
 
 from django_pollable.ledger.history import renew
 from django_pollable.ledger.options import feed_of
 from django_pollable.ledger.sequencer import settle_all
 from django_pollable.ledger.tables import Feed, PendingChange
-from tests.factories import AuthorFactory, ItemFactory, LabelFactory, PartFactory, TenantFactory
+from django_pollable.views import PollableViewSet
+from tests.factories import (
+    AuthorFactory,
+    CapitalFactory,
+    ItemFactory,
+    LabelFactory,
+    PartFactory,
+    PriceFactory,
+    TenantFactory,
+)
 from tests.shop.models import Item, Note
-from tests.shop.views import ItemSerializer, ItemViewSet
+from tests.shop.views import ItemSerializer, ItemViewSet, serializer_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NUMBERS_LATER = connection.vendor != "sqlite"
@@ -272,6 +282,54 @@ def test_another_serializer_for_writes_is_the_same_state(
 
     assert answer.json() == {"name": "mine"}
     assert patch(api, url, answer["ETag"]).status_code == 200
+
+
+@pytest.mark.parametrize(("factory", "field", "value"), [(CapitalFactory, "code", "c-x"), (PriceFactory, "product", 7)])
+def test_keys_of_every_kind_are_locked(factory: Any, field: str, value: Any) -> None:
+    """A parent's table, and a composite key."""
+    row = factory(**{field: value})
+
+    class Edited(PollableViewSet):
+        queryset = type(row).objects.all()
+        serializer_class = serializer_of(type(row))
+        authentication_classes = []
+        lookup_field = field
+
+    view: Any = Edited.as_view({"get": "retrieve", "delete": "destroy"})
+    requests = APIRequestFactory()
+    old = view(requests.get("/"), **{field: value})["ETag"]
+    type(row).objects.update(**({"name": "other"} if field == "code" else {"amount": 2}))
+    new = view(requests.get("/"), **{field: value})["ETag"]
+
+    assert view(requests.delete("/", headers={"If-Match": old}), **{field: value}).status_code == 412
+    assert view(requests.delete("/", headers={"If-Match": new}), **{field: value}).status_code == 204
+
+
+class Replicas:
+    """Reads from `archive`, writes to `default`."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "archive"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "default"
+
+
+def test_a_write_reads_what_it_writes_from_the_primary(item: Item, settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [Replicas()]
+    view = ItemViewSet(kwargs={"tenant": str(item.tenant_id)}, filter_backends=[])
+    databases = []
+    for method in ("GET", "PATCH"):
+        view.request = Request(APIRequestFactory().generic(method, "/"))
+        databases.append(view.filter_queryset(Item.objects.all()).db)
+
+    assert databases == ["archive", "default"]
+
+
+def test_a_queryset_that_names_a_database_is_written_there(item: Item) -> None:
+    view = ItemViewSet(queryset=Item.objects.using("archive"), request=Request(APIRequestFactory().patch("/")))
+
+    assert view.written_database == "archive"
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="only MySQL's transactions go on seeing the past")
