@@ -80,6 +80,29 @@ def test_of_two_who_write_the_same_state_one_gets_412_and_no_update_is_lost(port
     assert ask(port, "GET", f"{URL}a/")[1]["name"] == str(RACES)
 
 
+def test_the_tag_of_an_answer_is_as_good_as_one_that_was_read(port: int) -> None:
+    """Each of three adds 1 to what its last answer showed, and reads only where that had no tag or it was late."""
+    ask(port, "POST", URL, {"code": "a", "name": "0"})
+    steps = RACES // 4
+
+    def climb(_: int) -> int:
+        done, tags, etag, row = 0, 0, None, {}
+        while done < steps:
+            if etag is None:
+                _, row, etag = ask(port, "GET", f"{URL}a/")
+            found = ask(port, "PATCH", f"{URL}a/", {"name": str(int(row["name"]) + 1)}, **{"If-Match": str(etag)})
+            done += found[0] == 200
+            _, row, etag = found if found[0] == 200 else (412, {}, None)
+            tags += etag is not None
+        return tags
+
+    with ThreadPoolExecutor(3) as pool:
+        tags = sum(pool.map(climb, range(3)))
+
+    print(f"{connection.vendor}: {3 * steps} updates, {tags} answers with a tag")
+    assert ask(port, "GET", f"{URL}a/")[1]["name"] == str(3 * steps)
+
+
 def test_two_who_write_without_a_tag_lose_updates(port: int) -> None:
     """The control: it is If-Match that saves them."""
     counted = race(port, with_tag=False)
