@@ -109,7 +109,7 @@ class PollableMixin(ScopedMixin):
     def tag_of(self, version: Version, interval: float) -> str:
         """Return the tag of a single resource: its version, and what of the request shapes the answer."""
         parts = sorted(self.request.GET.lists()), self.get_representation(), self.get_variant(interval)
-        return weak_etag(version, *parts, place=version.name)
+        return weak_etag(fingerprint(version, *parts), place=version.name)
 
     def answer(self, response: HttpResponseBase, validators: Validators, interval: float) -> HttpResponseBase:
         """Return `response`, a 200 or a 304, with the headers that both have; `interval` in seconds."""

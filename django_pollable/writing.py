@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from django_pollable.conditional import check_write, has_precondition
 from django_pollable.exceptions import PreconditionRequired
 from django_pollable.ledger.sequencer import settle
-from django_pollable.ledger.state import read_state
+from django_pollable.ledger.state import Look, read_state
 from django_pollable.ledger.tables import Feed
 from django_pollable.ledger.versions import settled_version
 from django_pollable.mixins import PollableMixin
@@ -64,7 +64,7 @@ class PollableWriteMixin(PollableMixin):
         """Lock the row of `instance`, and return the name of its version; "" where no client can know it yet."""
         is_seen = self._lock(instance)
         feed, using = self.get_feed(), self.written_database
-        state = read_state(feed, None, using=using, is_full_look=True) if is_seen else None
+        state = read_state(feed, None, using=using, look=Look.FULL) if is_seen else None
         version = settled_version(state, feed, instance, using=using) if state else None
         return version.name if version else ""
 
@@ -114,7 +114,7 @@ class PollableUpdateMixin(PollableWriteMixin, mixins.UpdateModelMixin):
             return None
         try:
             settle(feed, using=using)
-            state = read_state(feed, None, using=using, is_full_look=True)
+            state = read_state(feed, None, using=using, look=Look.FULL)
             version = settled_version(state, feed, instance or self.get_object(), using=using) if state else None
             # read after the version: a newer row than its tag is safe, an older one is not
             if state is None or version is None or self.get_serializer(self.get_object()).data != response.data:
