@@ -160,6 +160,7 @@ class PollableMixin(ScopedMixin):
             set_rollback()
             exc = overload.outage(exc)
         if isinstance(exc, PollError):
+            set_rollback()
             without = getattr(self.paginator, "position_parameters", ())
             return problems.of_poll_error(exc, restart=canonical_url(self.request, without=without))
         response = super().handle_exception(exc)

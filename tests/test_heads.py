@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.db import connections, transaction
 from django.test import override_settings
+from django.urls import path
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.test import APIClient
 
 from django_pollable import heads
+from django_pollable.authentication import PollableTokenAuthentication
+from django_pollable.caching import CachePolicy
 from django_pollable.cursors import Binding, Cursor
 from django_pollable.heads import Place, head_of
 from django_pollable.ledger.options import feed_of
@@ -22,8 +28,19 @@ from django_pollable.memory import Remembered
 from tests.factories import ItemFactory
 from tests.services import Redis
 from tests.shop.models import Item
+from tests.shop.views import OpenItems
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class PrivateItems(OpenItems):
+    authentication_classes = [PollableTokenAuthentication]
+    permission_classes = [IsAuthenticated]
+    cache_policy = CachePolicy.private()
+    varies_by_user = True
+
+
+urlpatterns = [path("private/<tenants>/", PrivateItems.as_view())]
 
 
 class Clock:
@@ -88,11 +105,12 @@ def test_a_copy_lasts_as_long_as_the_setting_says(place: Place, clock: Clock) ->
 @override_settings(POLLABLE_HEAD_MAX_AGE_SECONDS=60)
 def test_a_copy_costs_no_connection(place: Place) -> None:
     head_of(place)
-    connections["default"].close()
+    is_in_memory = connections["default"].vendor == "sqlite"
+    if not is_in_memory:
+        connections["default"].close()
 
     head_of(place)
 
-    is_in_memory = connections["default"].vendor == "sqlite" and connections["default"].is_in_memory_db()  # type: ignore[attr-defined]
     assert is_in_memory or connections["default"].connection is None
 
 
@@ -223,6 +241,26 @@ def test_a_dead_cache_costs_the_agreement_and_nothing_else(place: Place, shared:
     ItemFactory()
 
     assert head_of(place, is_public=True) is before
+
+
+@pytest.mark.urls(__name__)
+@override_settings(POLLABLE_HEAD_MAX_AGE_SECONDS=60, POLLABLE_TOKEN_MAX_AGE_SECONDS=60)
+def test_an_idle_poll_of_a_private_feed_opens_no_connection(
+    api: APIClient, alice: User, django_assert_num_queries: Any
+) -> None:
+    url, headers = f"/private/{ItemFactory().tenant_id}/", {"Authorization": "Token alice-token"}
+    first = api.get(url, headers=headers)
+    is_in_memory = connections["default"].vendor == "sqlite"
+    if not is_in_memory:
+        connections["default"].close()
+
+    with django_assert_num_queries(0) if is_in_memory else nullcontext():  # to count queries it connects
+        second = api.get(
+            url, {"since": first.json()["next_since"]}, headers={**headers, "If-None-Match": first["ETag"]}
+        )
+
+    assert second.status_code == 304
+    assert is_in_memory or connections["default"].connection is None
 
 
 @override_settings(POLLABLE_HEAD_MAX_AGE_SECONDS=60)
