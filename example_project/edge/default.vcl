@@ -16,6 +16,9 @@ sub vcl_recv {
 
     # What is for one client: pass, so that If-None-Match reaches Django, and its 304 the client.
     if ((req.method != "GET" && req.method != "HEAD") || req.url !~ "^/api/(status|events)/") {
+        if (req.http.Range) {
+            return (pipe);  # Varnish takes a 416 with its Content-Range for a broken answer
+        }
         return (pass);
     }
 
@@ -28,6 +31,10 @@ sub vcl_recv {
     unset req.http.Range;
     set req.http.Accept = "application/json";
     return (hash);
+}
+
+sub vcl_pipe {
+    set bereq.http.Connection = "close";  # else the next request would get to Django as the client sends it
 }
 
 sub vcl_backend_response {
