@@ -27,7 +27,8 @@ def refuse(view: ScopedMixin) -> None:
     Let `get_queryset()` and the filters of `view` refuse the request, without a query of ours.
 
     Filters that only know query parameters are left alone where the tag of an earlier answer vouches for
-    those; and where no 304 can be given, since a page asks them anyway, unless its bytes are there already.
+    those; and where no 304 can be given: rows are not read without them, and a cursor or the bytes of a page
+    vouch for them where none are.
 
     Raises:
         Exception: what they raise; no validator may hide it.

@@ -85,6 +85,11 @@ class PollableMixin(ScopedMixin):
             self.request.version,
         )
 
+    def perform_authentication(self, request: Request) -> None:
+        """Find out who asks; where a view has no authenticators, only when somebody wants to know."""
+        if request.authenticators:
+            super().perform_authentication(request)
+
     def get_content_negotiator(self) -> Any:
         """Return the view's negotiator; REST framework's own with a memory."""
         own = self.content_negotiation_class is DefaultContentNegotiation
@@ -129,7 +134,7 @@ class PollableMixin(ScopedMixin):
 
         Several scopes have no one date of their newest change.
         """
-        place = Place(self.database, self.get_feed(), scopes)
+        place = Place(self.database, self._feed, scopes)
         state = head_of(place, cursor=cursor, is_public=self.cache_policy.is_public)
         return replace(state, last_modified=None) if scopes is not None and len(scopes) > 1 else state
 
@@ -140,7 +145,7 @@ class PollableMixin(ScopedMixin):
         Raises:
             NotYetAvailable: they may be.
         """
-        place = Place(self.database, self.get_feed(), scopes)
+        place = Place(self.database, self._feed, scopes)
         check_reached(place, state, is_public=self.cache_policy.is_public)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -187,7 +192,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         filtering.refuse(self)
         paginator = self.paginator
         query = self._query(request, paginator)
-        log = ChangeLog(self.get_feed(), self.scope_names, self.database)
+        log = ChangeLog(self._feed, self.scope_names, self.database)
         state = self.state_of(log.scopes, cursor=query.cursor)
         interval = self.get_poll_interval_seconds(state)
         query = query.shaped_by(self.get_variant(interval))
@@ -205,7 +210,8 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
             self.check_reached(state, log.scopes)
             with overload.first_sync_slot() if position.is_first_sync else nullcontext():
                 page = paginator.page(query, position, state, self._rows(log))
-                response = Response(page.envelope(self.get_serializer(page.items, many=True).data))
+                items = self.get_serializer(page.items, many=True).data if page.items else []
+                response = Response(page.envelope(items))
             if page.has_more:
                 since = {paginator.since_query_param: page.next.encode()}
                 url = canonical_url(request, without=paginator.position_parameters, **since)
@@ -220,7 +226,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         state = self.state_of(self.scope_names)
         interval = self.get_poll_interval_seconds(state)
         question = fingerprint(
-            self.get_feed().id,
+            self._feed.id,
             state.epoch,
             state.head,
             self.scope_names,
@@ -239,7 +245,7 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         return self.answer(response, validators, interval)
 
     def _query(self, request: Request, paginator: FeedPagination) -> Query:
-        feed = self.get_feed()
+        feed = self._feed
         view = (type(self).__module__, type(self).__qualname__, getattr(self, "action", None))
         binding = Binding(
             feed.id,
@@ -256,8 +262,13 @@ class PollableListMixin(PollableMixin, mixins.ListModelMixin):
         return paginator.parse(request._request, binding, key)
 
     def _rows(self, log: ChangeLog) -> Rows:
-        existing = self.in_scope(QuerySet(log.feed.model, using=log.using))
-        return Rows(log, self.shown_rows, lambda: filtering.rows_by_rule(self), existing, bool(self.discloses_removed))
+        return Rows(
+            log,
+            shown=lambda: self.shown_rows,
+            by_rule=lambda: filtering.rows_by_rule(self),
+            existing=lambda: self.in_scope(QuerySet(log.feed.model, using=log.using)),
+            discloses_removed=bool(self.discloses_removed),
+        )
 
 
 class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
@@ -267,7 +278,7 @@ class PollableRetrieveMixin(PollableMixin, mixins.RetrieveModelMixin):
         instance = self.get_object()
         state = self.state_of(None)
         interval = self.get_poll_interval_seconds(state)
-        version = version_at(state, self.get_feed(), instance, using=self.database)
+        version = version_at(state, self._feed, instance, using=self.database)
         validators = Validators(self.tag_of(version, interval))
         if validators.is_current(request._request):
             return self.answer(NotModified(), validators, interval)

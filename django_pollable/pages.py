@@ -25,10 +25,10 @@ class Rows:
     """The rows that a view may show: in its scopes, through its queryset, and through the client's filter."""
 
     log: ChangeLog
-    shown: QuerySet[Any]
+    shown: Callable[[], QuerySet[Any]]
     by_rule: Callable[[], QuerySet[Any]]
     """The rows that the view hides from nobody in its scopes."""
-    existing: QuerySet[Any]
+    existing: Callable[[], QuerySet[Any]]
     discloses_removed: bool
 
     def key(self, row: Model) -> str:
@@ -43,11 +43,11 @@ class Rows:
 
     def after(self, key: str | None, limit: int, *, last_key: str | None = None) -> list[Any]:
         """Return up to `limit` rows by primary key, after `key` (None: from the beginning) and up to `last_key`."""
-        return self._page(self.shown, key, limit, last_key)
+        return self._page(self.shown(), key, limit, last_key)
 
     def unrecorded_after(self, key: str | None, limit: int) -> list[Any]:
         """Return the same of rows that have no recorded change."""
-        return self._page(self.log.unrecorded(self.shown), key, limit, None)
+        return self._page(self.log.unrecorded(self.shown()), key, limit, None)
 
     def last_key(self) -> str | None:
         """Return the highest key of the whole table, in one indexed query."""
@@ -61,7 +61,7 @@ class Rows:
         found: dict[str, Any] = {}
         keys = list(keys)
         for pks in self._chunks(keys):
-            found |= self.by_key(self.shown.order_by().filter(pk__in=pks))
+            found |= self.by_key(self.shown().order_by().filter(pk__in=pks))
         return {key: found[key] for key in keys if key in found}
 
     def removals(self, keys: list[str]) -> list[str]:
@@ -78,7 +78,7 @@ class Rows:
         found: set[str] = set()
         for pks in self._chunks(keys):
             told = by_rule.filter(pk__in=pks).values("pk")
-            found |= self.by_key(self.existing.filter(pk__in=pks).exclude(pk__in=told)).keys()
+            found |= self.by_key(self.existing().filter(pk__in=pks).exclude(pk__in=told)).keys()
         return found
 
     def _page(self, rows: QuerySet[Any], key: str | None, limit: int, last_key: str | None) -> list[Any]:

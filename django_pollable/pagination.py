@@ -133,6 +133,7 @@ class SincePagination(FeedPagination):
 
     def page(self, query: Query, position: Position, state: FeedState, rows: Rows) -> Page:
         if query.since == NOW:
+            rows.shown()  # filters may refuse what no cursor vouches for
             return Page([], [], Cursor(query.binding, state.epoch, state.head), has_more=False)
         if query.is_at(position, state):
             return Page([], [], Cursor(query.binding, state.epoch, position.sequence), has_more=False)

@@ -58,10 +58,15 @@ class ScopedMixin(GenericAPIView):
         queryset: Any = self.queryset if self.queryset is not None else self.unfiltered_rows  # type: ignore[arg-type]
         return feed_of(queryset.model)
 
+    @cached_property
+    def _feed(self) -> FeedOptions:
+        """What `get_feed()` gives, asked once a request."""
+        return self.get_feed()
+
     def get_database(self) -> str:
         """Return the alias to read: the one that `get_queryset()` names, or what the router says."""
         rows: Any = self.unfiltered_rows
-        return str(rows._db or router.db_for_read(self.get_feed().model))
+        return str(rows._db or router.db_for_read(self._feed.model))
 
     @cached_property
     def database(self) -> str:
@@ -71,7 +76,7 @@ class ScopedMixin(GenericAPIView):
     @cached_property
     def written_database(self) -> str:
         """The alias that a write goes to: where the router has what was read from `database` saved."""
-        row = self.get_feed().model()
+        row = self._feed.model()
         row._state.db = self.database
         return str(router.db_for_write(type(row), instance=row))
 
@@ -101,7 +106,7 @@ class ScopedMixin(GenericAPIView):
         """The names of the scopes in the ledger, sorted; None for the whole feed."""
         if self.scopes is None:
             return None
-        model = self.get_feed().model
+        model = self._feed.model
         try:
             names = {_scope_name(model, self.database, tuple(one), *one.values()) for one in self.scopes}
             return tuple(sorted(names))
@@ -126,7 +131,7 @@ class ScopedMixin(GenericAPIView):
     def _holds(self, values: ScopeValues) -> Q:
         """Return the condition of one scope: found by the column's index, then compared character by character."""
         found = Q()
-        for field in self.get_feed().scope.fields:
+        for field in self._feed.scope.fields:
             value, own = values[field.name], own_field(field)
             if value is None:
                 found &= Q((f"{field.name}__isnull", True))
@@ -140,7 +145,7 @@ class ScopedMixin(GenericAPIView):
         """Return the value of the scope's field `name` that a row whose foreign key is the object `value` has."""
         if not isinstance(value, Model):
             return value
-        field: Any = self.get_feed().model._meta.get_field(name)
+        field: Any = self._feed.model._meta.get_field(name)
         if not (field.is_relation and isinstance(value, field.related_model)) or value.pk is None:
             raise ImproperlyConfigured(
                 f"`get_scope()` of '{type(self).__name__}' gives {value!r} for '{name}': give the value of that field."

@@ -116,6 +116,12 @@ def test_a_filter_that_makes_no_sense_is_no_304(api: APIClient) -> None:
     assert answer.status_code == 400
 
 
+def test_a_filter_that_makes_no_sense_is_refused_where_no_row_is_read(api: APIClient) -> None:
+    answer = api.get(f"/open/{TenantFactory().pk}/items/", {"search": "\0", "since": "now"})
+
+    assert answer.status_code == 400
+
+
 class OnlyNew(BaseFilterBackend):
     """A rule."""
 

@@ -55,9 +55,9 @@ def test_a_number_survives(value: int) -> None:
     assert key.decode(str(value)) == value
 
 
-@given(st.uuids())
-def test_a_uuid_survives_as_the_database_writes_it(value: uuid.UUID) -> None:
-    key = feed_of(Document).key
+@given(st.integers(0, 2**128 - 1))  # not `uuids()`: Python 3.11 fails now and then to parse what that maps
+def test_a_uuid_survives_as_the_database_writes_it(number: int) -> None:
+    key, value = feed_of(Document).key, uuid.UUID(int=number)
 
     text = key.encode([value], connection)
 
