@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.utils.crypto import salted_hmac
 
 T = TypeVar("T")
 
@@ -115,6 +116,13 @@ class PollableSettings:
     def token_max_age_seconds(self) -> float:
         """How long a process remembers a token and its user (seconds, default 0: not at all)."""
         return self._get("TOKEN_MAX_AGE_SECONDS", 0.0)
+
+    @property
+    def namespace(self) -> str:
+        """What tells this project's entries from those of others in one cache, which have another `SECRET_KEY`."""
+        if "namespace" not in self._known:
+            self._known["namespace"] = salted_hmac("django_pollable", "cache").hexdigest()[:16]
+        return str(self._known["namespace"])
 
     def _get(self, name: str, default: T) -> T:
         if name not in self._known:  # Django takes its time to find that a setting is not there

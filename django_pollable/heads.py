@@ -101,7 +101,7 @@ def _read(place: Place) -> FeedState:
 
 def _published(place: Place, cursor: Cursor | None) -> FeedState:
     """Return the head that another process has published, or read it and publish it."""
-    name = f"pollable:head:{FORMAT}:{fingerprint_once(*place.key)}"
+    name = f"pollable:{conf.namespace}:head:{FORMAT}:{fingerprint_once(*place.key)}"
     found = _look(name, place, cursor)
     if found is not None:
         return found

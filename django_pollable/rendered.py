@@ -90,7 +90,7 @@ def rendered_once(
     all that the bytes depend on, so that no page is ever wrong. Where the cache is down each request
     renders for itself; so it does where the page is larger than `POLLABLE_PAGE_CACHE_MAX_BYTES`.
     """
-    key = f"pollable:page:{FORMAT}:{name}"
+    key = f"pollable:{conf.namespace}:page:{FORMAT}:{name}"
     found = _look(key)
     is_mine = found is None and spare(lambda: shared_cache().add(_claim(key), True, RENDERING_SECONDS), otherwise=True)
     try:

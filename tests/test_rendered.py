@@ -17,6 +17,7 @@ from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
+from django_pollable.conf import conf
 from django_pollable.rendered import PAUSES, PageOfBytes, RenderedPage, rendered_once
 from tests.factories import ItemFactory
 from tests.services import Redis
@@ -113,8 +114,16 @@ def test_of_many_requests_one_renders(shared: None) -> None:
     assert render.count == 1
 
 
+def test_another_project_in_the_same_cache_has_pages_of_its_own(shared: None) -> None:
+    rendered_once("name", Renderer())
+    theirs = RenderedPage(b"theirs", "text/plain", 'W/"tag"', None)
+
+    with override_settings(SECRET_KEY="another project's"):
+        assert rendered_once("name", lambda: theirs) == theirs
+
+
 def test_a_renderer_that_does_not_come_back_is_not_waited_for_any_longer(shared: None) -> None:
-    caches["default"].add("pollable:page:1:name:rendering", True, 60)
+    caches["default"].add(f"pollable:{conf.namespace}:page:1:name:rendering", True, 60)
     waited: list[float] = []
 
     assert rendered_once("name", Renderer(), sleep=waited.append) == PAGE
