@@ -32,7 +32,7 @@ def main() -> None:
     for name in options.database or DATABASES:
         title, default, extra = DATABASES[name]
         url = os.environ.get(f"POLLABLE_{name.upper()}_URL", default)
-        reason = _why_not(url, extra)
+        reason = why_not(url, extra)
         if reason:
             results[title] = f"{'FAILED' if name in required else 'skipped'}: {reason}"
             continue
@@ -44,7 +44,7 @@ def main() -> None:
     sys.exit(any(result.startswith("FAILED") for result in results.values()))
 
 
-def _why_not(url: str, extra: str) -> str:
+def why_not(url: str, extra: str) -> str:
     """Return why the database cannot be used, or an empty text."""
     if not extra:
         return ""

@@ -54,13 +54,15 @@ def main(rows: int, kills: int) -> dict[str, Any]:
     django.setup()
     from django.core.management import call_command
 
-    from tests.benchmarks import polls
+    from tests.bulk import adopt
     from tests.services import Gunicorn
-    from tests.shop.models import Item
+    from tests.shop.models import Item, Tenant
 
     call_command("migrate", verbosity=0)
     Item.objects.all()._raw_delete("default")
-    polls.fill(rows)
+    tenant, _ = Tenant.objects.get_or_create(name="many")
+    columns = {"tenant_id": str(tenant.pk), "name": "'name'", "status": "'new'", "count": "0", "data": "'{}'"}
+    adopt(Item._meta.db_table, columns, last=rows)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         server = Gunicorn(folder, {}, workers=1)

@@ -31,6 +31,7 @@ def throughput(scopes: int, *, is_tracked: bool) -> tuple[float, int]:
         subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.writers", str(scopes), str(SECONDS)],
             env=os.environ | {"DATABASE_URL": url},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -39,6 +40,11 @@ def throughput(scopes: int, *, is_tracked: bool) -> tuple[float, int]:
     is_over = threading.Event()
     poller = threading.Thread(target=_settle, args=[is_over])
     poller.start()
+    for writer in writers:
+        writer.stdout.readline()  # it is ready
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
     counts = [tuple(map(int, writer.communicate()[0].split())) for writer in writers]
     is_over.set()
     poller.join()
@@ -67,7 +73,8 @@ def main(scopes: int, seconds: float) -> None:
 
     commits = deadlocks = 0
     connection.ensure_connection()
-    time.sleep(2)  # until all have started
+    print("ready", flush=True)
+    sys.stdin.readline()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         keys = sorted(random.sample(range(1, ROWS // 2), 2 * scopes))
