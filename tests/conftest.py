@@ -20,6 +20,16 @@ from django_pollable.ledger.pace import Pace
 from django_pollable.memory import Remembered
 from tests.services import Postgres, Redis
 
+ONCE = ("test_client_", "test_herd", "test_outages", "test_pooling", "test_ranges_", "test_standbys")
+"""Modules that bring a database of their own, or need none: one of the runs of `python -m tests` has them."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the run on the first database has tried already."""
+    if "POLLABLE_ANOTHER_DATABASE" in os.environ:
+        config.hook.pytest_deselected(items=[item for item in items if item.path.name.startswith(ONCE)])
+        items[:] = [item for item in items if not item.path.name.startswith(ONCE)]
+
 
 @pytest.fixture(autouse=True)
 def _fresh_pace(monkeypatch: pytest.MonkeyPatch) -> None:
