@@ -121,7 +121,7 @@ class PollableSettings:
     def namespace(self) -> str:
         """What tells this project's entries from those of others in one cache, which have another `SECRET_KEY`."""
         if "namespace" not in self._known:
-            self._known["namespace"] = salted_hmac("django_pollable", "cache").hexdigest()[:16]
+            self._known["namespace"] = salted_hmac("django_pollable", "cache", algorithm="sha256").hexdigest()[:16]
         return str(self._known["namespace"])
 
     def _get(self, name: str, default: T) -> T:
