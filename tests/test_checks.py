@@ -34,7 +34,7 @@ def ids(messages: Any) -> list[str]:
     return [message.id for message in messages]
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases=["default", "archive"])
 def test_the_project_of_the_tests_passes_but_for_the_view_that_hides_rows() -> None:
     assert ids(run_checks()) == ["pollable.W024"]
 
