@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc  # noqa: F401 -- a warning that imports it may come in the middle of another such import
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit

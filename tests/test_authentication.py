@@ -38,6 +38,7 @@ from tests.accounts.models import (
     Person,
     PersonToken,
 )
+from tests.clocks import Clock
 from tests.shop.views import Logs
 
 TEXT = (Path(__file__).parent.parent / "docs/how-to/authentication.md").read_text()
@@ -46,15 +47,6 @@ TEXT = (Path(__file__).parent.parent / "docs/how-to/authentication.md").read_tex
 pytestmark = pytest.mark.django_db
 remembering = override_settings(POLLABLE_TOKEN_MAX_AGE_SECONDS=3600.0)
 committing = pytest.mark.django_db(transaction=True)
-
-
-class Clock:
-    """A time that goes on when told to (seconds)."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -8,15 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from django_pollable.caches import REST_SECONDS, SLOW_SECONDS, Rest
-
-
-class Clock:
-    """A time that goes on when told to (seconds)."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clocks import Clock
 
 
 @pytest.fixture

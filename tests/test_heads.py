@@ -25,6 +25,7 @@ from django_pollable.heads import Place, head_of
 from django_pollable.ledger.options import feed_of
 from django_pollable.ledger.state import FeedState
 from django_pollable.memory import Remembered
+from tests.clocks import Clock
 from tests.factories import ItemFactory
 from tests.services import Redis
 from tests.shop.models import Item
@@ -41,15 +42,6 @@ class PrivateItems(OpenItems):
 
 
 urlpatterns = [path("private/<tenants>/", PrivateItems.as_view())]
-
-
-class Clock:
-    """A time that goes on when told to (seconds)."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -14,15 +14,7 @@ from django.test import override_settings
 from django_pollable import overload
 from django_pollable.exceptions import ReducedCapacity
 from django_pollable.overload import LOOK_SECONDS, Switch, Traffic
-
-
-class Clock:
-    """A clock that a test moves on."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clocks import Clock
 
 
 def test_the_load_is_the_average_of_the_last_seconds() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -51,15 +51,18 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def get(file: Path, db: None) -> Get:
-    """Return what asks for the file; `_` in a header's name is `-`."""
+def get(file: Path, db: None) -> Iterator[Get]:
+    """Give what asks for the file; `_` in a header's name is `-`. Answers that a test leaves open are closed."""
 
     def ask(source: Any = None, method: str = "GET", options: Any = None, **headers: str) -> Any:
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         request = RequestFactory().generic(method, "/", headers=fields)
-        return ranged(request, file if source is None else source, **options or {})
+        answer = ranged(request, file if source is None else source, **options or {})
+        answers.callback(answer.close)
+        return answer
 
-    return ask
+    with ExitStack() as answers:
+        yield ask
 
 
 def body(answer: Any) -> bytes:
@@ -72,7 +75,7 @@ def parts(answer: Any) -> list[tuple[str, bytes]]:
     message = message_from_bytes(b"Content-Type: " + answer["Content-Type"].encode() + b"\r\n\r\n" + body(answer))
     assert message.is_multipart()
     assert not message.defects
-    return [(part["Content-Range"], part.get_payload(decode=True)) for part in message.get_payload()]  # type: ignore
+    return [(part["Content-Range"], part.get_payload(decode=True)) for part in message.get_payload()]  # type: ignore[union-attr]
 
 
 def asked(header: str, size: int, max_ranges: int = 100) -> list[tuple[int, int]]:
@@ -171,7 +174,7 @@ def test_a_multipart_body_has_the_length_that_it_says(given_spans: list[Span]) -
     whole = b"".join(piece if isinstance(piece, bytes) else DATA[piece.start : piece.stop] for piece in pieces)
 
     message = message_from_bytes(b"Content-Type: multipart/byteranges; boundary=b\r\n\r\n" + whole)
-    got = [part.get_payload(decode=True) for part in message.get_payload()]  # type: ignore
+    got = [part.get_payload(decode=True) for part in message.get_payload()]  # type: ignore[union-attr]
     assert sum(len(piece) for piece in pieces) == len(whole)
     assert [len(part) for part in got] == [len(span) for span in given_spans]
 

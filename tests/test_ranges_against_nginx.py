@@ -51,7 +51,7 @@ class Outcome:
         if not kind.startswith("multipart/byteranges"):
             return cls(status, headers.get("Content-Range"), ((None, content if status < 400 else b""),))
         message = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + content)
-        parts = [(part["Content-Range"], part.get_payload(decode=True)) for part in message.get_payload()]  # type: ignore
+        parts = [(part["Content-Range"], part.get_payload(decode=True)) for part in message.get_payload()]  # type: ignore[union-attr]
         return cls(status, headers.get("Content-Range"), tuple(parts))  # type: ignore[arg-type]
 
 

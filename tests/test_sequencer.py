@@ -20,6 +20,7 @@ from django_pollable.ledger.pace import FULL_LOOK_SECONDS, NEXT_TRY_SECONDS, SET
 from django_pollable.ledger.sequencer import settle, settle_all
 from django_pollable.ledger.state import AHEAD_SECONDS, next_modified_at
 from django_pollable.ledger.tables import Change, Feed, PendingChange, Scope
+from tests.clocks import Clock
 from tests.shop.models import Item, Log, Tenant
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -144,16 +145,6 @@ def test_a_feed_that_cannot_be_settled_can_be_read(other: Any, caplog: pytest.Lo
 
     assert state.has_pending
     assert "could not be settled" in caplog.text
-
-
-class Clock:
-    """A clock that stands until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
