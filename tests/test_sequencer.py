@@ -84,6 +84,7 @@ def test_a_feed_is_known_to_be_settled_now(other: Any) -> None:
 
 
 def test_who_may_not_lock_a_feed_goes_by_what_can_be_read(other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not sequencer.is_settling(feed_of(Log), using="default")
     monkeypatch.setattr(Feed._meta, "db_table", "pollable_nothing")
 
     assert not sequencer.is_settling(feed_of(Log), using="default")

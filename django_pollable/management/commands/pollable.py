@@ -14,10 +14,9 @@ from django_pollable import overload
 from django_pollable.caches import is_shared, shared_cache
 from django_pollable.conf import conf
 from django_pollable.ledger import history
-from django_pollable.ledger.options import FeedOptions, feeds
 from django_pollable.ledger.pruning import prune
 from django_pollable.ledger.sequencer import settle_all
-from django_pollable.ledger.tables import Change, Feed, PendingChange
+from django_pollable.ledger.status import census_of, feeds_on, status_of
 from django_pollable.ledger.triggers import compare, expected, install
 from django_pollable.mirror import command as mirroring
 
@@ -52,16 +51,15 @@ class Command(BaseCommand):
     def _status(self, using: str, **options: Any) -> None:
         if overload.Switch().is_paused:
             self.stdout.write("Polls are paused.")
-        for feed in self._feeds(using):
-            row = Feed.objects.using(using).filter(pk=feed.id).first()
-            if row is None:
+        for feed in feeds_on(using):
+            status = status_of(feed, using)
+            if status is None:
                 self.stdout.write(f"{feed.name}: no history yet")
                 continue
-            mine = Change.objects.using(using).filter(feed_id=feed.id)
+            census = census_of(feed, using)
             self.stdout.write(
-                f"{feed.name}: head {row.sequence}, horizon {row.horizon}, epoch {row.epoch},"
-                f" {mine.count()} changes ({mine.filter(removed=True).count()} tombstones),"
-                f" {PendingChange.objects.using(using).filter(feed_id=feed.id).count()} pending"
+                f"{feed.name}: head {status.head}, horizon {status.horizon}, epoch {status.epoch},"
+                f" {census.changes} changes ({census.tombstones} tombstones), {status.pending} pending"
             )
 
     def _check(self, using: str, **options: Any) -> None:
@@ -93,7 +91,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{self._settle_all(using)} settled.")
 
     def _settle_all(self, using: str) -> int:
-        return sum(settle_all(feed, using=using) for feed in self._feeds(using))
+        return sum(settle_all(feed, using=using) for feed in feeds_on(using))
 
     def _settle_or_wait(self, using: str) -> float:
         """Settle, and return how long to wait (seconds); a database that fails is asked again by a new connection."""
@@ -105,7 +103,7 @@ class Command(BaseCommand):
             return FAILED_SECONDS
 
     def _prune(self, using: str, **options: Any) -> None:
-        for feed in self._feeds(using):
+        for feed in feeds_on(using):
             settle_all(feed, using=using)
             self.stdout.write(f"{feed.name}: {prune(feed, using=using)} pruned")
 
@@ -133,7 +131,7 @@ class Command(BaseCommand):
             raise CommandError(f"The cache '{conf.cache_alias}' ({kind}) cannot be reached: {error}") from error
 
     def _epoch(self, using: str, *, feed: str, **options: Any) -> None:
-        for known in self._feeds(using):
+        for known in feeds_on(using):
             if known.name == feed:
                 history.renew(known, using)
                 self.stdout.write(f"{feed}: new epoch")
@@ -142,6 +140,3 @@ class Command(BaseCommand):
 
     def _mirror(self, using: str, **options: Any) -> None:
         mirroring.run(self.stdout.write, using, **options)
-
-    def _feeds(self, using: str) -> list[FeedOptions]:
-        return [feed for feed in feeds() if feed.is_on(using)]
