@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from tests.chaos.client import Answer, Client
@@ -52,8 +52,17 @@ def through_an_outage(server: Server, clients: Sequence[Client]) -> list[Counter
     return told
 
 
-def refused_as_promised(answer: Answer) -> bool:
-    """Return whether a refusal is one that a crowd of clients can live with."""
+def unpromised(clients: Iterable[Client]) -> list[str]:
+    """Return what clients were told that a crowd of them cannot live with; expired cursors are a thing of their own."""
+    refusals = [answer for client in clients for answer in client.refusals if answer.status != 410]
+    return [
+        f"{answer.status} {dict(answer.headers)} {answer.body[:500]!r}"
+        for answer in refusals
+        if not _is_as_promised(answer)
+    ]
+
+
+def _is_as_promised(answer: Answer) -> bool:
     retry_after = answer.headers["Retry-After"] or ""
     return (
         retry_after.isdecimal()

@@ -37,3 +37,9 @@ POLLABLE_RETENTION_SECONDS = 1
 POLLABLE_HEAD_MAX_AGE_SECONDS = float(os.environ.get("POLLABLE_CHAOS_HEAD_SECONDS", "0"))
 POLLABLE_PUBLISH_SECONDS = int(os.environ.get("POLLABLE_CHAOS_PUBLISH_SECONDS", "0"))
 POLLABLE_PAGE_CACHE_SECONDS = int(os.environ.get("POLLABLE_CHAOS_PAGE_SECONDS", "60"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "loggers": {"django.request": {"handlers": ["stderr"], "level": "ERROR"}},
+}
