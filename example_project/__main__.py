@@ -45,6 +45,7 @@ The board is at http://127.0.0.1:{port}/ , what it polls at http://127.0.0.1:{po
   for n in 1 2 3 4 5 6; do curl -sS -i http://127.0.0.1:{port}/api/summary/; echo; done
 
 Anonymous: /api/status/ and /api/events/?after_id=1 . Sign in as alice or bob (password: demo) on the page itself.
+How the feeds do: http://127.0.0.1:{port}/admin/pollable/feed/ as admin (password: demo).
 Stop with Ctrl-C.
 """
 DRIVERS = {"sqlite": [], "postgres": ["postgres"], "postgresql": ["postgres"], "mysql": ["mysql"]}

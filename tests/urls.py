@@ -1,5 +1,6 @@
 """Where the tests poll."""
 
+from django.contrib import admin
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
@@ -10,6 +11,7 @@ router.register("tenants/(?P<tenant>[^/]+)/items", views.ItemViewSet)
 router.register("countries", views.Countries)
 router.register("edited/countries", views.EditedCountries, basename="edited-countries")
 urlpatterns = [
+    path("admin/", admin.site.urls),
     path("chaos/<tenants>/items/", views.ChaosItems.as_view()),
     path("naive/", views.NaiveItems.as_view()),
     path("open/all/items/", views.AllItems.as_view()),

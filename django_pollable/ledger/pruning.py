@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
@@ -20,11 +22,14 @@ def prune(feed: FeedOptions, *, using: str) -> int:
 
     Works in batches; each locks the feed's row until its transaction ends.
     """
+    return sum(prune_in_batches(feed, using=using))
+
+
+def prune_in_batches(feed: FeedOptions, *, using: str) -> Iterator[int]:
+    """Do the same, and yield how many changes each batch forgot: who stops in between has done what is told."""
     before = read_clock(using) - int(conf.retention_seconds * 1000)
-    total = 0
     while pruned := _prune_batch(feed, before, using):
-        total += pruned
-    return total
+        yield pruned
 
 
 def _prune_batch(feed: FeedOptions, before: int, using: str) -> int:

@@ -130,17 +130,20 @@ def settle_all(feed: FeedOptions, *, using: str) -> int:
     Behind a full batch only newer notes are looked for: the database is slow to pass those that are gone.
     Where there is none nothing is locked: a lock is a write, and may wait for a standby.
     """
+    return sum(settle_in_batches(feed, using=using))
+
+
+def settle_in_batches(feed: FeedOptions, *, using: str) -> Iterator[int]:
+    """Do the same, and yield how many notes each batch took: who stops in between has done what is told."""
     if not PendingChange.objects.using(using).filter(feed_id=feed.id).exists():
-        return 0
-    total = 0
+        return
     is_full_look = True
     while taken := settle(feed, using=using, is_full_look=is_full_look) or 0:
-        total += taken
+        yield taken
         is_last = taken < conf.settle_batch
         if is_last and is_full_look:
             break
         is_full_look = is_last
-    return total
 
 
 def primary_of(feed: FeedOptions, *, using: str) -> str:

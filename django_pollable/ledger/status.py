@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db import connections
+
 from django_pollable.ledger.history import UNTRUSTED
 from django_pollable.ledger.options import FeedOptions, feeds
 from django_pollable.ledger.state import read_clock
@@ -11,6 +13,8 @@ from django_pollable.ledger.tables import Change, Feed, PendingChange
 
 MOST_PENDING = 100_000
 """A longer backlog is not counted to its end."""
+MOST_ROWS = 100_000
+"""A longer table is not counted to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,11 @@ def feeds_on(using: str) -> list[FeedOptions]:
     return [feed for feed in feeds() if feed.is_on(using)]
 
 
+def databases() -> list[str]:
+    """Return the aliases of the databases that hold feeds."""
+    return [using for using in connections if feeds_on(using)]
+
+
 def status_of(feed: FeedOptions, using: str) -> FeedStatus | None:
     """Return where `feed` stands, in four indexed look-ups; None where it has no history yet."""
     row = Feed.objects.using(using).filter(pk=feed.id).first()
@@ -81,3 +90,8 @@ def census_of(feed: FeedOptions, using: str) -> Census:
     """Count the changes that `feed` keeps: it reads them all, so not at each look."""
     mine = Change.objects.using(using).filter(feed_id=feed.id)
     return Census(mine.count(), mine.filter(removed=True).count())
+
+
+def rows_of(feed: FeedOptions, using: str) -> int:
+    """Count the rows that a new epoch lets clients read again, at most `MOST_ROWS`."""
+    return feed.model._base_manager.using(using).order_by()[:MOST_ROWS].count()

@@ -7,7 +7,7 @@ from tests.settings import *  # noqa: F403
 from tests.settings import DATABASE, INSTALLED_APPS
 
 ROOT_URLCONF = "tests.benchmarks.urls"
-INSTALLED_APPS = [*INSTALLED_APPS, "django.contrib.messages", "tests.benchmarks"]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.benchmarks"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -40,6 +40,25 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.missing or self.stale or self.waiting or self.untrusted)
 
+    def lines(self) -> list[str]:
+        """Return what is wrong, a line each."""
+        return [
+            *(f"missing: {trigger.name} on {trigger.table}" for trigger in self.missing),
+            *(f"stale: {name} on {place}" for name, place in self.stale),
+            *(f"waiting: {feed}, whose tables are not what the models say" for feed in self.waiting),
+            *(f"untrusted: {feed}, which may have missed a change" for feed in self.untrusted),
+        ]
+
+    def of(self, feed: FeedOptions) -> Difference:
+        """Return what concerns `feed`."""
+        ids = feed.id, SHARED
+        return Difference(
+            tuple(trigger for trigger in self.missing if trigger.feed_id in ids),
+            tuple((name, place) for name, place in self.stale if _feed_id(name) in ids),
+            tuple(name for name in self.waiting if name == feed.name),
+            tuple(name for name in self.untrusted if name == feed.name),
+        )
+
 
 def dialect(connection: BaseDatabaseWrapper) -> ModuleType:
     """

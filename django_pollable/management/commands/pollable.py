@@ -64,14 +64,8 @@ class Command(BaseCommand):
 
     def _check(self, using: str, **options: Any) -> None:
         difference = compare(using)
-        for trigger in difference.missing:
-            self.stdout.write(f"missing: {trigger.name} on {trigger.table}")
-        for name, table in difference.stale:
-            self.stdout.write(f"stale: {name} on {table}")
-        for feed in difference.waiting:
-            self.stdout.write(f"waiting: {feed}, whose tables are not what the models say")
-        for feed in difference.untrusted:
-            self.stdout.write(f"untrusted: {feed}, which may have missed a change")
+        for line in difference.lines():
+            self.stdout.write(line)
         if difference:
             raise CommandError("Run `manage.py pollable install`.", returncode=1)
         self.stdout.write(f"{len(expected(using))} triggers in place.")

@@ -13,13 +13,14 @@ BUILDS = 12
 
 
 class Command(BaseCommand):
-    help = "Fill an empty board with projects, builds, and the users alice and bob."
+    help = "Fill an empty board with projects, builds, and the users alice, bob and admin."
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         if Project.objects.exists():
             return
         alice, bob = (self._user(name) for name in ("alice", "bob"))
+        User.objects.create_superuser("admin", password="demo")
         first, second, third = (
             Project.objects.create(name=name, public=public)
             for name, public in (("compiler", False), ("website", True), ("docs", True))
