@@ -21,7 +21,18 @@ from django_pollable.ledger.pace import Pace
 from django_pollable.memory import Remembered
 from tests.services import Postgres, Redis
 
-ONCE = ("test_client_", "test_herd", "test_outages", "test_pooling", "test_ranges_", "test_standbys")
+ONCE = (
+    "test_client_",
+    "test_documents",
+    "test_herd",
+    "test_links",
+    "test_outages",
+    "test_pooling",
+    "test_ranges_",
+    "test_reference",
+    "test_standbys",
+    "test_tutorial",
+)
 """Modules that bring a database of their own, or need none: one of the runs of `python -m tests` has them."""
 
 

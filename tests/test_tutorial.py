@@ -1,0 +1,38 @@
+"""The tutorial, followed word for word from an empty folder, with the wheel of this project."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.documents import ROOT, Reader, blocks
+
+TUTORIAL = "docs/tutorial.md"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT], check=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def reader(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Somebody who installs the wheel where the tutorial says `django-pollable`, and has another port than 8000."""
+    replacing = {f"pip install {quote}django-pollable": f"pip install {quote}{wheel}" for quote in ("", "'")}
+    with Reader(tmp_path_factory.mktemp("tutorial"), replacing=replacing) as reader:
+        yield reader
+
+
+def test_each_step_does_what_the_tutorial_shows(reader: Reader) -> None:
+    reader.follow(TUTORIAL)
+
+
+def test_nothing_in_the_tutorial_is_left_out() -> None:
+    assert all(block.caption or block.language == "console" for block in blocks(TUTORIAL))
