@@ -316,6 +316,19 @@ def test_a_renamed_table_keeps_its_triggers() -> None:
         execute("ALTER TABLE shop_journal RENAME TO shop_log")
 
 
+@pytest.mark.skipif(connection.vendor != "mysql", reason="a habit of MySQL's tools for changes of the schema")
+def test_a_table_that_is_swapped_for_a_copy_of_it_gets_triggers_and_a_new_epoch() -> None:
+    before = epoch(Log)
+    execute("CREATE TABLE shop_log_new LIKE shop_log", "INSERT INTO shop_log_new SELECT * FROM shop_log")
+    execute("RENAME TABLE shop_log TO shop_log_old, shop_log_new TO shop_log")
+
+    assert installed_of(Log) == 0
+    triggers.install("default")
+
+    assert (installed_of(Log), epoch(Log) == before) == (len(of(Log)), False)
+    execute("DROP TABLE shop_log_old")
+
+
 def test_another_database_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="no triggers for"):
         triggers.dialect(NoDatabase({}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,32 @@ def test_copy() -> None:
     from tests.shop.models import Log
 
     assert changed(write, Log) == ["901", "902"]
+
+
+def test_load_data() -> None:
+    if not getattr(connection, "mysql_is_mariadb", False):
+        pytest.skip("only MariaDB loads any file of its machine unless told otherwise")
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("a\ta\nb\tb\n")
+        file.flush()
+        Path(file.name).chmod(0o644)
+
+        assert changed(lambda: execute(f"LOAD DATA INFILE '{file.name}' INTO TABLE shop_country"), Country) == [
+            "a",
+            "b",
+        ]
+
+
+def test_writes_in_the_role_of_a_replica_go_unseen(item: Item) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("session_replication_role is PostgreSQL's")
+
+    def write() -> None:
+        execute("SET LOCAL session_replication_role = replica")
+        execute("UPDATE shop_item SET name = 'b'")
+        execute("SET LOCAL session_replication_role = origin")
+
+    assert changed(write) == []
 
 
 def test_truncate_begins_a_new_epoch() -> None:
