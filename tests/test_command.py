@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
+from threading import Event, Thread
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import override_settings
 
 from django_pollable import overload
-from django_pollable.ledger import triggers
+from django_pollable.ledger import history, triggers
 from django_pollable.ledger.options import feed_of
 from django_pollable.ledger.tables import Change, Feed, PendingChange
 from tests.services import Redis
@@ -23,6 +26,28 @@ def run(*arguments: str) -> str:
     out = StringIO()
     call_command("pollable", *arguments, stdout=out)
     return out.getvalue()
+
+
+@contextmanager
+def held(table: str) -> Iterator[None]:
+    """Hold `table` by a transaction of another connection that has written to it."""
+    has_written, is_over = Event(), Event()
+
+    def hold() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"UPDATE {table} SET text = 'held'")
+            has_written.set()
+            is_over.wait()
+        connection.close()
+
+    holder = Thread(target=hold)
+    holder.start()
+    has_written.wait()
+    try:
+        yield
+    finally:
+        is_over.set()
+        holder.join()
 
 
 def test_status_shows_each_feed() -> None:
@@ -53,6 +78,24 @@ def test_install_repairs_and_begins_a_new_epoch() -> None:
 
     assert " created, 0 dropped." in run("install")
     assert Feed.objects.get(name="shop.log").epoch != before
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time, and no lock of a table")
+def test_install_tells_of_a_table_that_is_held_and_goes_on_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "LOCK_ATTEMPTS", 1)
+    Log.objects.create(text="a")
+    before = Feed.objects.get(name="shop.log").epoch
+    triggers.drop("default", ["shop_log"])
+
+    with held("shop_log"), pytest.raises(CommandError, match="The triggers of shop_log") as told:
+        run("install")
+    assert "pollable install" in str(told.value)
+    with pytest.raises(CommandError):
+        run("check")
+
+    run("install")
+    assert "triggers in place" in run("check")
+    assert Feed.objects.get(name="shop.log").epoch not in (before, history.UNTRUSTED)
 
 
 def test_sql_prints_what_install_would_run() -> None:

@@ -351,12 +351,13 @@ class Refusal:
 
 def test_a_locked_table_is_tried_again() -> None:
     drop_by_hand(of(Log)[0])
-    refusal = Refusal(LOCK_ATTEMPTS - 1)
+    refusal, pauses = Refusal(LOCK_ATTEMPTS - 1), Mock()
 
     with connections["default"].execute_wrapper(refusal):
-        triggers.install("default")
+        triggers.install("default", sleep=pauses)
 
     assert refusal.seen == LOCK_ATTEMPTS
+    assert pauses.call_count == LOCK_ATTEMPTS - 1
     assert not triggers.compare("default")
 
 
@@ -364,10 +365,11 @@ def test_a_table_that_stays_locked_is_an_error() -> None:
     drop_by_hand(of(Log)[0])
     refusal = Refusal(99)
 
-    with connections["default"].execute_wrapper(refusal), pytest.raises(OperationalError, match="lock timeout"):
-        triggers.install("default")
+    with connections["default"].execute_wrapper(refusal), pytest.raises(OperationalError, match="lock timeout") as told:
+        triggers.install("default", sleep=Mock())
 
     assert refusal.seen == LOCK_ATTEMPTS
+    assert "shop_log" in told.value.__notes__[0]
 
 
 def test_inside_a_transaction_a_locked_table_is_an_error_at_once() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -20,6 +21,8 @@ from django_pollable.ledger.triggers.statements import SHARED, Trigger
 from django_pollable.ledger.watches import watches
 
 LOCK_ATTEMPTS = 10
+LOCK_PAUSE_SECONDS = 1.0
+"""How long those may write who have waited behind an attempt."""
 
 OURS = re.compile("pollable_[0-9a-f]{8}_[0-9a-f]{12}_[a-z]")
 """The names of our triggers: others may begin like them."""
@@ -95,12 +98,16 @@ def compare(using: str) -> Difference:
     )
 
 
-def install(using: str) -> Difference:
+def install(using: str, *, sleep: Callable[[float], object] = time.sleep) -> Difference:
     """
     Make the database's triggers what they should be, and return what differed.
 
-    A feed that has a history and lacked a trigger may have missed a change: it gets a new epoch, even
-    if this is interrupted and done again.
+    Each trigger waits for those who write to its table, and they for it, a few seconds at a time. A feed
+    that has a history and lacked a trigger may have missed a change: it gets a new epoch, even if this is
+    interrupted and done again.
+
+    Raises:
+        OperationalError: a table was held for too long. Its notes say which, and how to go on.
     """
     connection = connections[using]
     difference = compare(using)
@@ -109,9 +116,9 @@ def install(using: str) -> Difference:
     standing, _ = _feeds_on(using)
     new = [feed for feed in standing if gaps & {feed.id, SHARED} and not history.distrust(feed, using)]
     for name, place in difference.stale:
-        _execute(connection, write.drop(name, place, connection))
+        _execute(connection, place, write.drop(name, place, connection), sleep=sleep)
     for trigger in difference.missing:
-        _execute(connection, trigger.create)
+        _execute(connection, trigger.table, trigger.create, sleep=sleep)
     untrusted = history.untrusted(using) if standing else set()
     for feed in standing:
         history.begin(feed, using)
@@ -130,7 +137,7 @@ def drop(using: str, tables: Iterable[str] | None = None) -> None:
         chosen = {_feed_id(name) for name, place in present if place in places}
         present = {(name, place) for name, place in present if _feed_id(name) in chosen}
     for name, place in sorted(present):
-        _execute(connection, write.drop(name, place, connection))
+        _execute(connection, place, write.drop(name, place, connection))
 
 
 def _wanted(feeds: Iterable[FeedOptions], connection: BaseDatabaseWrapper) -> list[Trigger]:
@@ -184,16 +191,27 @@ def _feed_id(name: str) -> int:
     return int(name.split("_")[1], 16)
 
 
-def _execute(connection: BaseDatabaseWrapper, statements: Iterable[str]) -> None:
+def _execute(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    statements: Iterable[str],
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+) -> None:
     """Run the statements in one transaction that waits for writers only briefly, again if need be."""
     write = dialect(connection)
     for attempt in range(LOCK_ATTEMPTS):
+        if attempt:
+            sleep(LOCK_PAUSE_SECONDS)
         try:
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                 for statement in (*write.LOCK_TIMEOUT, *statements):
                     cursor.execute(statement)
-        except OperationalError:
+        except OperationalError as error:
             if attempt == LOCK_ATTEMPTS - 1 or connection.in_atomic_block:
+                error.add_note(
+                    f"The triggers of {table} are not all what they should be: `manage.py pollable install` goes on."
+                )
                 raise
         else:
             return

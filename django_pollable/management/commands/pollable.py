@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections
 
 from django_pollable import overload
 from django_pollable.caches import is_shared, shared_cache
@@ -76,7 +76,10 @@ class Command(BaseCommand):
                 self.stdout.write(f"{statement};")
 
     def _install(self, using: str, **options: Any) -> None:
-        difference = install(using)
+        try:
+            difference = install(using)
+        except OperationalError as error:
+            raise CommandError("\n".join([str(error).strip(), *getattr(error, "__notes__", ())])) from error
         self.stdout.write(f"{len(difference.missing)} created, {len(difference.stale)} dropped.")
 
     def _settle(self, using: str, *, forever: bool = False, **options: Any) -> None:
