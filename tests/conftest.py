@@ -31,6 +31,7 @@ ONCE = (
     "test_ranges_",
     "test_reference",
     "test_standbys",
+    "test_testing_docs",
     "test_tutorial",
 )
 """Modules that bring a database of their own, or need none: one of the runs of `python -m tests` has them."""
