@@ -44,7 +44,7 @@ class PollingClient:
     """
 
     def __init__(self, client: Client, url: str, *, headers: Mapping[str, str] | None = None, key: str = "id") -> None:
-        """Follow `url`, a path with its filters or a whole URL; `key` is the member of items that is the primary key."""
+        """Follow `url`, a path with its filters or a whole URL; `key` is the member of items that names them."""
         self.url = url
         self.rows: dict[str, Any] = {}
         self.response: Any = None
