@@ -7,7 +7,7 @@ stands below it is compared with what the command writes, but for white space:
 
 - `...` stands for any text, and a command with nothing below it may write what it likes;
 - fields of an HTTP answer may be left out;
-- a tag or a cursor that a command of the document uses again stands for the one that came.
+- a tag or a cursor stands for the one that came, here and wherever the document shows it again.
 
 A command must succeed. A server goes on in its shell, and the next command is typed into a new one.
 """
@@ -166,20 +166,20 @@ class Reader:
         Raises:
             AssertionError: something else came than it shows.
         """
-        self._go_through(document, blocks(document))
+        self._go_through(blocks(document))
 
     def write_files(self, document: str) -> None:
         """Write the files of a document."""
-        self._go_through(document, [block for block in blocks(document) if block.caption])
+        self._go_through([block for block in blocks(document) if block.caption])
 
     def type_commands(self, document: str) -> None:
         """Type the commands of a document, as `follow` does."""
-        self._go_through(document, blocks(document, "console"))
+        self._go_through(blocks(document, "console"))
 
     def run(self, *commands: str) -> None:
         """Type commands of the test's own; a server waits until it answers."""
         for command in commands:
-            self._take(Step(command, ""), {}, "")
+            self._take(Step(command, ""), {})
 
     def write(self, caption: str, text: str) -> None:
         """Write a file; a server that has loaded it begins anew."""
@@ -199,17 +199,16 @@ class Reader:
         for shell in self._shells:
             shell.close()
 
-    def _go_through(self, document: str, some: list[Block]) -> None:
+    def _go_through(self, some: list[Block]) -> None:
         told: dict[str, str] = {}
-        again = "".join(step.command for block in blocks(document, "console") for step in steps(block))
         for block in some:
             if block.caption:
                 self.write(block.caption, block.text)
             elif block.language == "console":
                 for step in steps(block):
-                    self._take(step, told, again)
+                    self._take(step, told)
 
-    def _take(self, step: Step, told: dict[str, str], again: str) -> None:
+    def _take(self, step: Step, told: dict[str, str]) -> None:
         command = self._in_test(step.command, told)
         self._wait_for_reload()
         if SERVER in command:
@@ -218,7 +217,7 @@ class Reader:
         came = self._shells[-1].run(command)
         for pattern in TOLD:
             shown, real = pattern.search(step.shown), pattern.search(came)
-            if shown and real and shown[1] in again:
+            if shown and real and not is_shown(shown[1], real[1]):
                 told.setdefault(shown[1], real[1])
         shown_here = self._in_test(step.shown, told)
         assert is_shown(shown_here, came), f"$ {command}\nshows\n{shown_here}\nand what came is\n{came}"

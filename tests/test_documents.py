@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import ADDED, ROOT, Reader, is_shown
+from tests.documents import ADDED, ROOT, Reader, is_shown, python
+from tests.services import program
 
 PEOPLE = """
 from django.contrib.auth.models import Group, User
@@ -42,6 +43,49 @@ class Items(PollableListAPIView):
     serializer_class = ItemSerializer
 
 urlpatterns = [path("api/items/", Items.as_view())]
+"""
+CI_MODELS = """
+from django.contrib.auth.models import User
+from django.db import models
+from django_pollable.models import PollableModel
+
+class Project(models.Model):
+    members = models.ManyToManyField(User, related_name="projects")
+
+"""
+STEPS = """
+class Step(models.Model):
+    build = models.ForeignKey(Build, on_delete=models.CASCADE, related_name="steps")
+"""
+CI_VIEWS = """
+from rest_framework.permissions import BasePermission
+from rest_framework.serializers import ModelSerializer
+from django_pollable.views import PollableViewSet
+from ci.models import Build
+
+class BuildSerializer(ModelSerializer):
+    class Meta:
+        model = Build
+        fields = "__all__"
+
+class IsProjectMember(BasePermission):
+    def has_permission(self, request, view):
+        return request.user.projects.filter(pk=view.kwargs["project_pk"]).exists()
+
+"""
+CI_URLS = """
+from django.urls import path
+from ci.views import BuildViewSet
+
+urlpatterns = [path("api/projects/<int:project_pk>/builds/", BuildViewSet.as_view({"get": "list"}))]
+"""
+CI_ROWS = """
+from django.contrib.auth.models import User
+from ci.models import Build, Project
+
+project = Project.objects.create()
+project.members.add(User.objects.create_user("alice", password="demo"))
+Build.objects.bulk_create(Build(project=project, status="running") for _ in range(2))
 """
 FAST = 'PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]\n'
 
@@ -83,6 +127,19 @@ def test_raw_sql(reader: Reader) -> None:
     serve(reader, "stock")
 
     reader.type_commands("docs/how-to/raw-sql.md")
+
+
+def test_the_readme(reader: Reader) -> None:
+    program("sqlite3")
+    model, _, view = python("README.md")[0].partition("# views.py")
+    begin(reader, "ci")
+    reader.write("ci/models.py", CI_MODELS + model + STEPS)
+    reader.write("ci/views.py", CI_VIEWS + view)
+    reader.write("mysite/urls.py", CI_URLS)
+    reader.write("rows.py", CI_ROWS)
+    serve(reader, "ci")
+
+    reader.type_commands("README.md")
 
 
 @pytest.mark.parametrize(
