@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from django_pollable.client.session import PollingStopped
+from tests.documents import python
 from tests.faulty import FaultyServer, answer, page, script
 
-TEXT = (Path(__file__).parent.parent / "docs/how-to/python-client.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+EXAMPLES = python("docs/how-to/python-client.md")
 URL = "https://example.org/api/builds/"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.documents import ADDED, ROOT, Reader, is_shown, python
-from tests.services import program
+from tests.services import RangeServer, program
 
 PEOPLE = """
 from django.contrib.auth.models import Group, User
@@ -127,6 +128,25 @@ def test_raw_sql(reader: Reader) -> None:
     serve(reader, "stock")
 
     reader.type_commands("docs/how-to/raw-sql.md")
+
+
+def test_writes(tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": str(ROOT), "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
+    with Reader(tmp_path, environment=environment) as reader:
+        manage = "python -m example_project.manage"
+        reader.run(f"{manage} migrate", f"{manage} seed", f"{manage} runserver --noreload 8000")
+
+        reader.type_commands("docs/how-to/writes.md")
+
+
+def test_logs(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        server = RangeServer(tmp_path / "work")
+        stack.callback(server.stop)
+        reader = stack.enter_context(Reader(tmp_path, environment={"url": f"{server.url}/logs/build.log"}))
+        reader.write("build.log", "one\n")
+
+        reader.type_commands("docs/how-to/logs.md")
 
 
 def test_the_readme(reader: Reader) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +10,10 @@ from rest_framework.views import APIView
 
 from django_pollable.client.tailing import TailStopped
 from django_pollable.files import RangeMixin
+from tests.documents import python
 from tests.faulty import FaultyServer, answer, script
 
-TEXT = (Path(__file__).parent.parent / "docs/how-to/logs.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+EXAMPLES = python("docs/how-to/logs.md")
 URL = "https://example.org/api/builds/7/log/"
 
 
