@@ -79,6 +79,12 @@ def test_a_clock_that_was_set_back_breaks_nothing() -> None:
     assert all(1 <= sequence <= 4 for sequence in told)
 
 
+def test_changes_that_go_meanwhile_are_not_looked_for_again() -> None:
+    gap = Gap(Point(1, 100), Point(9, 900), 8)
+
+    assert split([gap], [500], {}.get) == [Gap(gap.first, gap.last, 1)]
+
+
 def set_times(*hours_ago: float) -> None:
     """Let the feed's newest changes have come so many hours ago."""
     settle_all(FEED, using="default")

@@ -50,7 +50,10 @@ class ScopeAdmin(LedgerAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return (queryset.filter(name=search_term) if search_term else queryset), False
+        if not search_term:
+            return queryset, False
+        known = [feed.id for feed in feeds_on(using_of(request))]  # the index begins with the feed
+        return queryset.filter(feed_id__in=known, name=search_term), False
 
     @admin.display(description="scope")
     def label(self, row: Any) -> str:
