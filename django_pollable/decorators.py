@@ -74,6 +74,10 @@ class _Guard:
     outages: tuple[type[Exception], ...] = ()
     """What the guard makes a 503 of."""
 
+    def statuses(self, method: str) -> set[int]:
+        """Return what the guard may answer to a request with `method`."""
+        return set()
+
     def admit(self, request: Any, rest: type[APIView] | None) -> None:
         """
         Ask whether the view may be called; `rest` is the view where it does not know yet who is asking.
@@ -101,6 +105,9 @@ class _Counting(_Guard):
     def __init__(self, limit: Limit, group: str) -> None:
         self.limit, self.group = limit, group
 
+    def statuses(self, method: str) -> set[int]:
+        return {429} if self.limit.methods is None or method in self.limit.counted_methods else set()
+
     def admit(self, request: Any, rest: type[APIView] | None) -> None:
         if rest is not None:
             throttling.demand(request, rest, self.limit, group=self.group)
@@ -124,6 +131,9 @@ class _Shedding(_Guard):
         self.max_concurrent = max_concurrent
         self.traffic = overload.Traffic()
 
+    def statuses(self, method: str) -> set[int]:
+        return {503}
+
     def admit(self, request: Any, rest: type[APIView] | None) -> None:
         overload.refuse_if_paused()
 
@@ -135,9 +145,17 @@ class _Shedding(_Guard):
         self.traffic.end()
 
 
+def guards_of(view: Any) -> tuple[_Guard, ...]:
+    """Return what decorators have put around a function or a method, or around the `as_view()` of a class."""
+    guards: tuple[_Guard, ...] = getattr(view, "guards", ())
+    return guards
+
+
 def _guarded(view: View, guard: _Guard) -> View:
     if not isinstance(view, type):
-        return cast(View, (_around_async if iscoroutinefunction(view) else _around)(view, guard))
+        around: Any = (_around_async if iscoroutinefunction(view) else _around)(view, guard)
+        around.guards = getattr(view, "cls", around).guards = (*guards_of(view), guard)
+        return cast(View, around)
     dispatch = view.dispatch  # type: ignore[attr-defined]
     synchronous, asynchronous = _around(dispatch, guard), _around_async(dispatch, guard)
 
@@ -145,6 +163,7 @@ def _guarded(view: View, guard: _Guard) -> View:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return (asynchronous if self.view_is_async else synchronous)(self, *args, **kwargs)
 
+    call.guards = (*guards_of(dispatch), guard)  # type: ignore[attr-defined]
     view.dispatch = call  # type: ignore[attr-defined]
     return view
 

@@ -59,11 +59,12 @@ def rows_by_rule(view: ScopedMixin) -> QuerySet[Any]:
 def _may_refuse(view: ScopedMixin) -> bool:
     if type(view).filter_queryset is not ScopedMixin.filter_queryset or getattr(view, "filterset_class", None):
         return True
-    return not all(map(_refuses_parameters_only, view.filter_backends))
+    return not all(map(refuses_parameters_only, view.filter_backends))
 
 
 @cache
-def _refuses_parameters_only(backend: type) -> bool:
+def refuses_parameters_only(backend: type) -> bool:
+    """Return whether `backend` is known to refuse nothing else; each of these takes an empty value for none."""
     return f"{backend.__module__}.{backend.__qualname__}" in PARAMETERS_ONLY
 
 

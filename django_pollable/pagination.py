@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 from rest_framework.pagination import BasePagination
 
+from django_pollable import openapi
 from django_pollable.conditional import Validators, find_etag, weak_etag
 from django_pollable.conf import conf
 from django_pollable.cursors import Binding, Cursor
@@ -47,6 +48,17 @@ class FeedPagination(BasePagination):
             f"{type(self).__name__} pages the `list` of a view with PollableListMixin, and nothing else. "
             "Give the other action a paginator of its own: `@action(..., pagination_class=PageNumberPagination)`."
         )
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        largest = self.max_page_size or conf.max_page_size
+        default = min(self.page_size or conf.page_size, largest)
+        return [
+            openapi.since(self.since_query_param),
+            openapi.limit(self.limit_query_param, default=default, largest=largest),
+        ]
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return openapi.page(schema)
 
     def parse(self, request: HttpRequest, binding: Binding, rows_key: Any) -> Query:
         """
@@ -154,6 +166,9 @@ class AfterIdPagination(FeedPagination):
     @property
     def position_parameters(self) -> tuple[str, ...]:
         return (self.since_query_param, self.after_query_param)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [*super().get_schema_operation_parameters(view), openapi.after_id(self.after_query_param)]
 
     def parse(self, request: HttpRequest, binding: Binding, rows_key: Any) -> Query:
         sent = request.GET.get(self.after_query_param)

@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework.authtoken",
     "django_filters",
+    "drf_spectacular",
     "django_pollable",
     "example_project.board",
 ]
@@ -73,9 +74,11 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "django_pollable.schema.PollableAutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["example_project.board.throttling.CheapPolls"],
     # Behind an edge a request for a public feed is everybody's, and there is no one client to count it for.
     "DEFAULT_THROTTLE_RATES": {"polls": POLLS, "public": None if POLLABLE_NUM_PROXIES else POLLS},
 }
+SPECTACULAR_SETTINGS = {"TITLE": "A board of builds", "VERSION": "1", "COMPONENT_SPLIT_REQUEST": True}
 # Limits count in the default cache, which is this process's own: enough for one process, see docs/how-to/limits.md.
 POLLABLE_POLL_INTERVAL_SECONDS = 2

@@ -1,7 +1,8 @@
 """Where the board is polled."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from example_project.board import views
@@ -16,8 +17,10 @@ router.register("projects/(?P<project_pk>[0-9]+)/builds", views.ProjectBuilds, b
 urlpatterns = [
     path("", Dashboard.as_view(), name="dashboard"),
     path("admin/", admin.site.urls),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/summary/", views.summary),
     path("api/projects/<int:project_pk>/builds/<int:pk>/log/", views.BuildLog.as_view(), name="build-log"),
     path("api/", include(router.urls)),
+    re_path("^api/.*/$", views.nothing),
     path("api-auth/", include("rest_framework.urls")),
 ]

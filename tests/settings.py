@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework.authtoken",
     "django_filters",
+    "drf_spectacular",
     "django_pollable",
     "django_pollable.mirror",
     "tests.accounts",
@@ -61,5 +62,8 @@ DATABASES = {
     else {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
 }
 DATABASE_ROUTERS = ["tests.accounts.routers.AccountsRouter", "tests.shop.routers.ArchiveRouter"]
-REST_FRAMEWORK = {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]}
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "django_pollable.schema.PollableAutoSchema",
+}
 POLLABLE_PUBLISH_SECONDS = 0  # or a test would not see what it has just written

@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from django.db.models import Count
+from django.http import HttpRequest, JsonResponse
 from django.shortcuts import get_object_or_404
+from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
@@ -19,6 +22,7 @@ from django_pollable.decorators import ratelimit, shed_load
 from django_pollable.files import RangeMixin
 from django_pollable.mixins import PollableListMixin
 from django_pollable.pagination import AfterIdPagination
+from django_pollable.problems import MEDIA_TYPE
 from django_pollable.views import PollableReadOnlyViewSet, PollableViewSet
 from example_project.board.logs import log_of
 from example_project.board.models import Build, Event, Project
@@ -28,10 +32,18 @@ from example_project.board.serializers import BuildSerializer, EventSerializer
 
 @ratelimit(key="ip", rate="5/m", name="summary")
 @shed_load(max_concurrent=2)
+@extend_schema(responses={200: {"type": "object", "additionalProperties": {"type": "integer"}}})
 @api_view(["GET"])
 def summary(request: Request) -> Response:
     """How many builds there are of each status: counted anew each time, and so not to be asked often."""
     return Response(dict(Build.objects.values_list("status").annotate(Count("pk"))))
+
+
+@csrf_exempt
+def nothing(request: HttpRequest) -> JsonResponse:
+    """What no other route knows: problem details, too, and not Django's page."""
+    body = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "There is no such resource."}
+    return JsonResponse(body, status=404, headers={"Cache-Control": "no-store"}, content_type=MEDIA_TYPE)
 
 
 class ProjectBuilds(PollableViewSet):
