@@ -143,10 +143,12 @@ class Postgres:
 
 
 class Gunicorn:
-    """The tests' URLs, served by several processes and threads."""
+    """The URLs of `settings`, served by several processes and threads."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], *, workers: int = 2) -> None:
-        self.environment = os.environ | environment | {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
+    def __init__(
+        self, folder: Path, environment: dict[str, str], *, workers: int = 2, settings: str = "tests.chaos.settings"
+    ) -> None:
+        self.environment = os.environ | environment | {"DJANGO_SETTINGS_MODULE": settings}
         self.port = free_port()
         self.log = folder / "gunicorn.log"
         subprocess.run([sys.executable, "-m", "django", "migrate", "-v0"], env=self.environment, check=True)

@@ -1,0 +1,1 @@
+"""What schemathesis is told to try the example project with."""
