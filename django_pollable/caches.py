@@ -55,7 +55,7 @@ def attempt(action: Callable[[], T], *, otherwise: T) -> T:
         now = time.monotonic()
         if now - _logged_at >= LOG_SECONDS:
             _logged_at = now
-            logger.warning("a cache is down", exc_info=True)
+            logger.warning("a cache is down", exc_info=True, extra={"pollable_event": "cache-outage"})
         return otherwise
 
 

@@ -23,6 +23,7 @@ from django_pollable.conf import conf
 from django_pollable.exceptions import PollError
 from django_pollable.ranges import MAX_RANGES, Part, Span, byteranges, requested
 from django_pollable.representations import describe_user, varies_of
+from django_pollable.signals import poll_answered
 from django_pollable.sources import BLOCK, Source
 
 SAFE = ("GET", "HEAD")
@@ -177,6 +178,8 @@ class RangeMixin:
         response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
         if response.status_code >= 400:
             problems.finalize(response)
+        if request.method in SAFE:
+            poll_answered.send_robust(type(self), request=request, response=response)
         return response
 
 

@@ -56,4 +56,5 @@ class HeadersWithoutLength(AnswerHeaders):
 @cache
 def _log(reason: str) -> None:
     """Log it once a process."""
-    logger.warning("an answer that was to be public %s: no cache may share it", reason)
+    where = {"pollable_event": "public-withdrawn", "pollable_reason": reason}
+    logger.warning("an answer that was to be public %s: no cache may share it", reason, extra=where)

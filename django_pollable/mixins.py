@@ -177,7 +177,7 @@ class PollableMixin(ScopedMixin):
         if response.status_code >= 400:
             problems.finalize(response)
         if request.method in SAFE:
-            poll_answered.send(type(self), request=request, response=response)
+            poll_answered.send_robust(type(self), request=request, response=response)
         return response
 
 

@@ -134,7 +134,7 @@ def is_outage(error: Exception) -> bool:
 
 def outage(error: Exception) -> ReducedCapacity:
     """Return the error that stands for a database that cannot be reached, and log the cause."""
-    logger.error("the database failed", exc_info=error)
+    logger.error("the database failed", exc_info=error, extra={"pollable_event": "database-outage"})
     return reduced_capacity("The database cannot be reached.")
 
 

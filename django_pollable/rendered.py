@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from django.db import connections
 from django.http import HttpResponse
@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from django_pollable.caches import shared_cache, spare
 from django_pollable.conf import conf
 from django_pollable.cursors import fingerprint_once
+from django_pollable.signals import page_shared
 
 FORMAT = 1
 """Goes into the names of pages: another one where `RenderedPage` is another."""
@@ -26,6 +27,9 @@ PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 """How long the others wait between two looks for the page (seconds)."""
 
 TOO_LARGE = "too large"
+
+Outcome = Literal["hit", "waited", "rendered", "too-large", "cache-down"]
+"""How a request got its page: made before, made by another while it waited, or made by itself: kept, or why not."""
 
 
 class PageOfBytes(HttpResponse):
@@ -76,15 +80,16 @@ def share(view: Any, name: str, answer: Callable[[], tuple[Response, str]]) -> t
         body = response.rendered_content
         return RenderedPage(body, response["Content-Type"], etag, response.get("Link"))
 
-    page = rendered_once(name, render)
+    page, outcome = rendered_once(name, render)
+    page_shared.send_robust(type(view), request=view.request, outcome=outcome)
     return page.response(), page.etag
 
 
 def rendered_once(
     name: str, render: Callable[[], RenderedPage], *, sleep: Callable[[float], None] = time.sleep
-) -> RenderedPage:
+) -> tuple[RenderedPage, Outcome]:
     """
-    Return the page `name` from the shared cache, or render it and put it there.
+    Return the page `name` from the shared cache, or render it and put it there; and which of these it was.
 
     One request renders while the others wait for it, at most as long as the sum of `PAUSES`. A name says
     all that the bytes depend on, so that no page is ever wrong. Where the cache is down each request
@@ -92,16 +97,16 @@ def rendered_once(
     """
     key = f"pollable:{conf.namespace}:page:{FORMAT}:{name}"
     found = _look(key)
+    if isinstance(found, RenderedPage):
+        return found, "hit"
     is_mine = found is None and spare(lambda: shared_cache().add(_claim(key), True, RENDERING_SECONDS), otherwise=True)
     try:
         if found is None:
             found = _look(key) if is_mine else _wait(key, sleep)
         if isinstance(found, RenderedPage):
-            return found
+            return found, "hit" if is_mine else "waited"
         page = render()
-        if found is None:
-            _keep(key, page)
-        return page
+        return page, _keep(key, page) if found is None else "too-large"
     finally:
         if is_mine:
             spare(lambda: shared_cache().delete(_claim(key)), otherwise=False)
@@ -127,6 +132,11 @@ def _wait(key: str, sleep: Callable[[float], None]) -> RenderedPage | str | None
     return None
 
 
-def _keep(key: str, page: RenderedPage) -> None:
-    kept = page if len(page.body) <= conf.page_cache_max_bytes else TOO_LARGE
-    spare(lambda: shared_cache().set(key, kept, conf.page_cache_seconds), otherwise=None)
+def _keep(key: str, page: RenderedPage) -> Outcome:
+    is_too_large = len(page.body) > conf.page_cache_max_bytes
+
+    def put() -> Outcome:
+        shared_cache().set(key, TOO_LARGE if is_too_large else page, conf.page_cache_seconds)
+        return "too-large" if is_too_large else "rendered"
+
+    return spare(put, otherwise="cache-down")

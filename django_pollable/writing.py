@@ -121,7 +121,8 @@ class PollableUpdateMixin(PollableWriteMixin, mixins.UpdateModelMixin):
                 return None
             return self.tag_of(version, self.get_poll_interval_seconds(state))
         except (Error, Http404, PermissionDenied, APIException):  # the write is done, whatever comes of its tag
-            logger.info("an update of %s has no tag", feed.name, exc_info=True)
+            where = {"pollable_event": "tag-withheld", "pollable_feed": feed.name, "pollable_database": using}
+            logger.info("an update of %s has no tag", feed.name, exc_info=True, extra=where)
             return None
 
 

@@ -108,10 +108,11 @@ def test_of_many_requests_one_renders(shared: None) -> None:
     render = Renderer()
 
     with ThreadPoolExecutor(16) as pool:
-        pages = list(pool.map(lambda _: rendered_once("name", render), range(64)))
+        pages, outcomes = zip(*pool.map(lambda _: rendered_once("name", render), range(64)), strict=True)
 
-    assert pages == [PAGE] * 64
-    assert render.count == 1
+    assert pages == (PAGE,) * 64
+    assert render.count == outcomes.count("rendered") == 1
+    assert {"rendered", "waited"} <= {*outcomes} <= {"rendered", "waited", "hit"}
 
 
 def test_another_project_in_the_same_cache_has_pages_of_its_own(shared: None) -> None:
@@ -119,14 +120,14 @@ def test_another_project_in_the_same_cache_has_pages_of_its_own(shared: None) ->
     theirs = RenderedPage(b"theirs", "text/plain", 'W/"tag"', None)
 
     with override_settings(SECRET_KEY="another project's"):
-        assert rendered_once("name", lambda: theirs) == theirs
+        assert rendered_once("name", lambda: theirs)[0] == theirs
 
 
 def test_a_renderer_that_does_not_come_back_is_not_waited_for_any_longer(shared: None) -> None:
     caches["default"].add(f"pollable:{conf.namespace}:page:1:name:rendering", True, 60)
     waited: list[float] = []
 
-    assert rendered_once("name", Renderer(), sleep=waited.append) == PAGE
+    assert rendered_once("name", Renderer(), sleep=waited.append)[0] == PAGE
     assert tuple(waited) == PAUSES
 
 
@@ -137,14 +138,14 @@ def test_a_renderer_that_fails_leaves_it_to_the_next(shared: None) -> None:
     with pytest.raises(LookupError):
         rendered_once("name", fail)
 
-    assert rendered_once("name", Renderer(), sleep=pytest.fail) == PAGE
+    assert rendered_once("name", Renderer(), sleep=pytest.fail)[0] == PAGE
 
 
 @override_settings(POLLABLE_PAGE_CACHE_MAX_BYTES=3)
 def test_a_page_that_is_too_large_is_rendered_each_time_without_waiting(shared: None) -> None:
     render = Renderer()
 
-    assert [rendered_once("name", render, sleep=pytest.fail) for _ in range(3)] == [PAGE] * 3
+    assert [rendered_once("name", render, sleep=pytest.fail) for _ in range(3)] == [(PAGE, "too-large")] * 3
     assert render.count == 3
 
 
@@ -155,7 +156,7 @@ def test_who_waits_for_a_page_that_is_too_large_renders_as_soon_as_that_is_known
     with ThreadPoolExecutor(4) as pool:
         pages = list(pool.map(lambda _: rendered_once("name", render), range(4)))
 
-    assert pages == [PAGE] * 4
+    assert pages == [(PAGE, "too-large")] * 4
 
 
 @override_settings(
@@ -164,7 +165,7 @@ def test_who_waits_for_a_page_that_is_too_large_renders_as_soon_as_that_is_known
 def test_without_a_cache_each_request_renders() -> None:
     render = Renderer()
 
-    assert [rendered_once("name", render, sleep=pytest.fail) for _ in range(2)] == [PAGE] * 2
+    assert [rendered_once("name", render, sleep=pytest.fail) for _ in range(2)] == [(PAGE, "too-large")] * 2
 
 
 def test_a_cache_that_is_down_is_a_slower_answer(redis: Redis) -> None:
@@ -172,7 +173,7 @@ def test_a_cache_that_is_down_is_a_slower_answer(redis: Redis) -> None:
     render = Renderer()
 
     with override_settings(CACHES={"default": redis.cache}):
-        assert [rendered_once("name", render, sleep=pytest.fail) for _ in range(3)] == [PAGE] * 3
+        assert [rendered_once("name", render, sleep=pytest.fail) for _ in range(3)] == [(PAGE, "cache-down")] * 3
 
     assert render.count == 3
 
@@ -183,7 +184,9 @@ def test_a_cache_that_hangs_is_waited_for_once_in_a_while(redis: Redis) -> None:
     began_at = time.monotonic()
 
     with override_settings(CACHES={"default": {**redis.cache, "OPTIONS": timeouts}}):
-        assert [rendered_once("name", lambda: PAGE, sleep=pytest.fail) for _ in range(100)] == [PAGE] * 100
+        assert [rendered_once("name", lambda: PAGE, sleep=pytest.fail) for _ in range(100)] == [
+            (PAGE, "cache-down")
+        ] * 100
 
     assert time.monotonic() - began_at < 10
 

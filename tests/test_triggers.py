@@ -73,11 +73,11 @@ def _settled(_reinstalled: None) -> None:
 
 @pytest.fixture
 def resets(_settled: None) -> Iterator[list[Any]]:
-    """The models whose feeds began a new history."""
+    """The models whose feeds began a new history, and why."""
     found: list[Any] = []
 
-    def note(sender: Any, **kwargs: Any) -> None:
-        found.append(sender)
+    def note(sender: Any, reason: str, **kwargs: Any) -> None:
+        found.append((sender, reason))
 
     feed_reset.connect(note)
     yield found
@@ -106,7 +106,7 @@ def test_a_dropped_trigger_is_missed_and_put_back_with_a_new_epoch(place: int, r
 
     assert not triggers.compare("default")
     assert epoch(Item) != before
-    assert (epoch(Log), resets) == (other, [Item])
+    assert (epoch(Log), resets) == (other, [(Item, "triggers")])
 
 
 def test_a_dropped_trigger_of_a_followed_table_begins_a_new_epoch_too() -> None:
@@ -441,7 +441,7 @@ def test_a_truncated_table_begins_a_new_epoch(table: str, resets: list[Any]) -> 
     head(Item)
 
     assert epoch(Item) != before
-    assert (epoch(Log), resets) == (other, [Item])
+    assert (epoch(Log), resets) == (other, [(Item, "table")])
 
 
 @only_postgresql

@@ -149,7 +149,8 @@ class Session:
             next_at=now + outcome.wait,
             last=event,
         )
-        logger.log(LEVELS[event.kind], "%s: %s, %s %s", self.key, event.kind, event.reason, event.detail)
+        facts = {"pollable_event": f"client-{event.kind}", "pollable_reason": event.reason, "pollable_status": status}
+        logger.log(LEVELS[event.kind], "%s: %s, %s %s", self.key, event.kind, event.reason, event.detail, extra=facts)
         if self._on_event is not None:
             self._on_event(event)
 

@@ -149,7 +149,13 @@ class _Tailing:
         outcome = self._machine.receive(answer, now=now, draw=draw)
         self._machine = outcome.next
         level = logging.WARNING if outcome.kind in ("backoff", "restart", "stop") else logging.DEBUG
-        logger.log(level, "%s: %s, %s %s", self._name, outcome.kind, outcome.reason, outcome.detail)
+        status = answer.status if isinstance(answer, Answer) else 0
+        facts = {
+            "pollable_event": f"tail-{outcome.kind}",
+            "pollable_reason": outcome.reason,
+            "pollable_status": status,
+        }
+        logger.log(level, "%s: %s, %s %s", self._name, outcome.kind, outcome.reason, outcome.detail, extra=facts)
         if self._on_outcome is not None:
             self._on_outcome(outcome)
         if outcome.kind == "stop":

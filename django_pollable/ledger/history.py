@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Literal
+
 from django.db import transaction
 
 from django_pollable.ledger.options import FeedOptions
@@ -9,8 +12,13 @@ from django_pollable.ledger.state import next_modified_at, read_clock
 from django_pollable.ledger.tables import Change, Feed, Scope, new_epoch
 from django_pollable.signals import feed_reset
 
+logger = logging.getLogger(__name__)
+
 UNTRUSTED = ""
 """The epoch of a feed while changes may go unseen: its clients resync when that is over."""
+
+Reason = Literal["operator", "table", "triggers"]
+"""Why a feed was reset: someone said so, a whole table may have changed, or triggers were missing or different."""
 
 
 def begin(feed: FeedOptions, using: str, *, epoch: str | None = None) -> None:
@@ -40,7 +48,7 @@ def untrusted(using: str) -> set[int]:
     return set(Feed.objects.using(using).filter(epoch=UNTRUSTED).values_list("pk", flat=True))
 
 
-def renew(feed: FeedOptions, using: str, *, is_first: bool = False) -> None:
+def renew(feed: FeedOptions, using: str, *, is_first: bool = False, reason: Reason = "operator") -> None:
     """Give `feed` a new epoch: every cursor of it expires, and clients do a first sync; nobody is told of the first."""
     with transaction.atomic(using=using):
         row = Feed.objects.using(using).filter(pk=feed.id)
@@ -50,4 +58,11 @@ def renew(feed: FeedOptions, using: str, *, is_first: bool = False) -> None:
         row.update(pruned_before=now + 1, modified_at=modified_at)
         Scope.objects.using(using).filter(feed_id=feed.id).update(modified_at=modified_at)
         if not is_first:
-            transaction.on_commit(lambda: feed_reset.send(feed.model, using=using), using=using)
+            transaction.on_commit(lambda: _tell(feed, using, reason), using=using)
+
+
+def _tell(feed: FeedOptions, using: str, reason: Reason) -> None:
+    where = {"pollable_event": "feed-reset", "pollable_feed": feed.name, "pollable_database": using}
+    message = "%s begins a new epoch in '%s' (%s): its clients do a first sync"
+    logger.warning(message, feed.name, using, reason, extra=where | {"pollable_reason": reason})
+    feed_reset.send_robust(feed.model, using=using, reason=reason)

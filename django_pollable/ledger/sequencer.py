@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -78,7 +79,8 @@ def poll_state(feed: FeedOptions, scopes: tuple[str, ...] | None, *, using: str)
     try:
         taken = settle(feed, using=using, is_full_look=is_full_look)
     except DatabaseError:  # read-only, a deadlock, no rights: the feed can still be read as it stands
-        logger.warning("%s could not be settled in '%s'", feed.name, using, exc_info=True)
+        where = {"pollable_event": "settle-failed", "pollable_feed": feed.name, "pollable_database": using}
+        logger.warning("%s could not be settled in '%s'", feed.name, using, exc_info=True, extra=where)
     if is_full_look:
         _pace.looked(place, is_complete=taken is not None and taken < conf.settle_batch)
     if taken is None:
@@ -98,6 +100,7 @@ def settle(feed: FeedOptions, *, using: str, is_full_look: bool = True) -> int |
     if connection.vendor == "sqlite":
         return 0
     has_begun = connection.in_atomic_block
+    began_at = time.perf_counter()
     with transaction.atomic(using=using):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
@@ -118,8 +121,13 @@ def settle(feed: FeedOptions, *, using: str, is_full_look: bool = True) -> int |
         row.settled_to = max(row.settled_to, notes[-1].id)
         row.save(using=using, update_fields=["sequence", "settled_to", "modified_at"])
         if is_whole:
-            history.renew(feed, using)
-        transaction.on_commit(lambda: changes_settled.send(feed.model, using=using, count=len(notes)), using=using)
+            history.renew(feed, using, reason="table")
+
+        def tell() -> None:
+            seconds = time.perf_counter() - began_at
+            changes_settled.send_robust(feed.model, using=using, count=len(notes), seconds=seconds)
+
+        transaction.on_commit(tell, using=using)
     return len(notes)
 
 
@@ -223,7 +231,8 @@ def _read(
         try:
             related.append(QuerySet(feed.model, using=using).filter(**{f"{via}__in": list(named)}))
         except (FieldError, ValidationError, ValueError, TypeError):
-            logger.exception("%s has notes that it does not understand: it begins a new epoch", feed.name)
+            where = {"pollable_event": "notes-unknown", "pollable_feed": feed.name, "pollable_database": using}
+            logger.exception("%s has notes that it does not understand: it begins a new epoch", feed.name, extra=where)
             is_whole = True
     return own, related, is_whole
 

@@ -123,7 +123,7 @@ def install(using: str, *, sleep: Callable[[float], object] = time.sleep) -> Dif
     for feed in standing:
         history.begin(feed, using)
         if feed.id in untrusted:
-            history.renew(feed, using, is_first=feed in new)
+            history.renew(feed, using, is_first=feed in new, reason="triggers")
     return difference
 
 
