@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
@@ -33,7 +33,7 @@ from django_pollable.mirror.mirroring import ModelMirror
 from django_pollable.mirror.models import Mark, StoredCheckpoint
 from django_pollable.mirror.stores import AsyncDjangoStore, DjangoStore
 from tests.copies.models import Folder, ItemCopy, Leaf
-from tests.faulty import FaultyServer, answer, page, script
+from tests.faulty import FaultyServer, Part, Request, answer, page, script
 from tests.shop.models import Price
 
 URL = "http://feed/items/"
@@ -295,15 +295,28 @@ def test_the_command_names_what_is_wrong(feed: FaultyServer, model: str) -> None
         run("http://127.0.0.1:9/", "--to", "copies.ItemCopy", "--once")
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let SIGINT be what it is at a terminal: a shell that has the tests run in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.django_db
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_ends_at_a_signal(feed: FaultyServer, number: int) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    timer = threading.Timer(0.5, os.kill, [os.getpid(), number])
-    timer.start()
-    feed.respond = script([answer(200, page("a", item(1), reset=True))], [answer(304)])
+    answers = script([answer(200, page("a", item(1), reset=True))], [answer(304)])
 
-    run(feed.url, "--to", "copies.ItemCopy", "--interval", "60")
+    def respond(request: Request) -> Iterable[Part]:
+        if len(feed.requests) == 2:  # the first page has been taken in
+            threading.Timer(0.2, os.kill, [os.getpid(), number]).start()
+        return answers(request)
+
+    feed.respond = respond
+    run(feed.url, "--to", "copies.ItemCopy", "--interval", "0.1")
 
     assert names() == {1: "1"}
     assert signal.getsignal(signal.SIGTERM) == before
