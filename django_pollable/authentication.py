@@ -24,6 +24,8 @@ from django_pollable.conf import conf
 from django_pollable.memory import Remembered
 from django_pollable.tokens import Row, TokenTable, is_plain
 
+__all__ = ["PollableTokenAuthentication"]
+
 SIZE = 4096
 """How many tokens, and how many users, a process remembers of a token model."""
 

@@ -26,6 +26,8 @@ from django_pollable.representations import describe_user, varies_of
 from django_pollable.signals import poll_answered
 from django_pollable.sources import BLOCK, Source
 
+__all__ = ["RangeMixin", "ranged"]
+
 SAFE = ("GET", "HEAD")
 
 

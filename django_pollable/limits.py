@@ -21,6 +21,8 @@ from django_pollable.exceptions import QuotaExceeded
 from django_pollable.overload import reduced_capacity
 from django_pollable.pacing import retry_after
 
+__all__ = ["Limit"]
+
 _PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _RATE = re.compile(r"(\d+)/(\d*)([smhd])")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")

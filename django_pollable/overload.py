@@ -16,6 +16,8 @@ from django_pollable.conf import conf
 from django_pollable.exceptions import ReducedCapacity
 from django_pollable.pacing import retry_after
 
+__all__ = ["pause", "resume"]
+
 logger = logging.getLogger(__name__)
 
 LOAD_SECONDS = 10.0

@@ -19,6 +19,8 @@ from django_pollable.limits import Limit
 from django_pollable.problems import MEDIA_TYPE, ProblemRenderer, Refused
 from django_pollable.signals import poll_answered
 
+__all__ = ["LimitThrottle", "PollableThrottle"]
+
 if TYPE_CHECKING:  # views import the classes that DEFAULT_THROTTLE_CLASSES names
     from rest_framework.views import APIView
 

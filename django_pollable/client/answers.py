@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+__all__ = ["Answer", "Fault", "Page"]
+
 MAX_CURSOR_LENGTH = 8192
 LONGEST_TEXT = 300
 

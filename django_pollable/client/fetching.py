@@ -15,6 +15,8 @@ import anyio
 from django_pollable.client.answers import Answer, Fault
 from django_pollable.client.machine import Request
 
+__all__ = ["CachingClient", "Limits"]
+
 REDIRECTS = 5
 DEADLINE = "deadline"
 """The request's extension with its deadline, as `time.monotonic()` counts."""

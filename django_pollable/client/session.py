@@ -10,6 +10,8 @@ from django_pollable.client.answers import Answer, Fault, Page
 from django_pollable.client.machine import Checkpoint, Kind, Machine, Outcome, Request
 from django_pollable.client.waits import Pace
 
+__all__ = ["Event", "NotAcknowledged", "PollingStopped", "State"]
+
 logger = logging.getLogger("django_pollable.client")
 logger.addHandler(logging.NullHandler())
 LEVELS: dict[Kind, int] = {

@@ -16,6 +16,8 @@ import httpx2
 
 from django_pollable.client.fetching import DEADLINE
 
+__all__ = ["DeadlineTransport"]
+
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+__all__ = ["Pace"]
+
 LONGEST_SECONDS = 3600.0
 """What a server can ask for at the most."""
 LARGEST_EXPONENT = 32

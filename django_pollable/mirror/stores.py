@@ -14,6 +14,8 @@ from django.db.models import Model
 from django_pollable.client.machine import Checkpoint
 from django_pollable.mirror.models import StoredCheckpoint
 
+__all__ = ["AsyncDjangoStore", "DjangoStore"]
+
 M = TypeVar("M", bound=Model)
 
 
