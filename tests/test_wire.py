@@ -15,7 +15,7 @@ from django.test.testcases import LiveServerThread
 from tests.wire import comparable, exchanges
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "wire.md"
-BLOCK = re.compile(r"(?<=<!-- )([\w ]+) -->\n```http\n(.*?)\n?```", re.DOTALL)
+BLOCK = re.compile(r"(?<=<!-- )([\w ]+) -->\n```text\n(.*?)\n?```", re.DOTALL)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_the_page_shows_what_a_server_answers(port: int) -> None:
     found = {name: str(exchange) for name, exchange in exchanges(port)}
 
     if "POLLABLE_RENEW" in os.environ:
-        PAGE.write_text(BLOCK.sub(lambda block: f"{block[1]} -->\n```http\n{found[block[1]]}\n```", PAGE.read_text()))
+        PAGE.write_text(BLOCK.sub(lambda block: f"{block[1]} -->\n```text\n{found[block[1]]}\n```", PAGE.read_text()))
         return
     assert shown.keys() == found.keys()
     for name, text in found.items():
