@@ -56,6 +56,14 @@ def test_what_is_remembered_is_answered_without_a_connection(tmp_path: Path) -> 
         assert found.get(database, size, REMEMBERED, CONNECTIONS) == 0
 
 
+def test_an_installation_waits_for_who_holds_the_table(tmp_path: Path) -> None:
+    printed = run(tmp_path, "tests.benchmarks.adoption", "100", "0.5")
+
+    *_, held = (json.loads(line) for line in printed.splitlines())
+    assert "held for 0.5 s" in held["what"]
+    assert held["seconds"] >= 0.4
+
+
 def test_a_ratio_is_of_the_same_database_and_size() -> None:
     found = Measurements(
         [

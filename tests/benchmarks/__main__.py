@@ -18,7 +18,9 @@ from tests.benchmarks.measurements import Measurement, Measurements, progress
 from tests.benchmarks.tables import Table, put
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-PARTS = ("reads", "instructions", "http", "writes")
+PARTS = ("reads", "instructions", "http", "writes", "adoption")
+READS = PARTS[:3]
+"""Those that are measured together, at each size."""
 DEFAULT_DATABASES = ("sqlite", "postgresql")
 
 
@@ -28,22 +30,25 @@ def main() -> None:
     parts = options.only or PARTS
     reads: list[Measurement] = []
     writes: list[dict[str, Any]] = []
+    adoption: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for database, url in _urls(options.database or DEFAULT_DATABASES):
-            if chosen := [part for part in parts if part != "writes"]:
-                place = f"sqlite:///{folder}/rows.sqlite3" if database == "sqlite" else url
+            place = f"sqlite:///{folder}/rows.sqlite3" if database == "sqlite" else url
+            if chosen := [part for part in parts if part in READS]:
                 sizes = map(str, options.sizes)
                 reads += [Measurement(**one) for one in _collect("reads", place, *chosen, "--sizes", *sizes)]
             if "writes" in parts:
                 writes += _collect("writes", url)
-    tables = _tables(reads, writes)
+            if "adoption" in parts:
+                adoption += _collect("adoption", place, str(max(options.sizes)))
+    tables = _tables(reads, writes, adoption)
     for table in tables:
         print(table.markdown() if options.markdown else table.text())
-    if options.document:
-        document = options.document.read_text()
+    for path in options.document:
+        document = path.read_text()
         for table in tables:
             document = put(table, document)
-        options.document.write_text(document)
+        path.write_text(document)
 
 
 def _options() -> argparse.Namespace:
@@ -52,7 +57,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="rows of the table that is read")
     parser.add_argument("--database", action="append", choices=DATABASES, help="only this one; may be repeated")
     parser.add_argument("--markdown", action="store_true", help="print the tables for a document")
-    parser.add_argument("--document", type=Path, help="also put the tables into their places in this file")
+    parser.add_argument(
+        "--document", action="append", default=[], type=Path, help="also put the tables into their places in this file"
+    )
     return parser.parse_args()
 
 
@@ -79,17 +86,20 @@ def _collect(module: str, url: str, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
-def _tables(reads: list[Measurement], writes: list[dict[str, Any]]) -> list[Table]:
+def _tables(reads: list[Measurement], writes: list[dict[str, Any]], adoption: list[dict[str, Any]]) -> list[Table]:
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.settings"
     import django
 
     django.setup()
     from tests.benchmarks import reports
+    from tests.benchmarks.adoption import Adoption
     from tests.benchmarks.writes import Comparison
 
     tables = [*reports.tables(Measurements(reads))] if reads else []
     if writes:
         tables.append(reports.writes([Comparison(**one) for one in writes]))
+    if adoption:
+        tables.append(reports.adoption([Adoption(**one) for one in adoption]))
     return tables
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
+import django
+import rest_framework
+
+from tests.benchmarks.adoption import Adoption
 from tests.benchmarks.cases import CASES, GROWTH, OURS, TARGETS, UNIT
 from tests.benchmarks.measurements import CONNECTIONS, CPU, INSTRUCTIONS, RATE, SECONDS, STATEMENTS, Measurements
 from tests.benchmarks.tables import Table, number
@@ -12,6 +18,22 @@ from tests.benchmarks.writes import Comparison
 HEADLINE_ROWS = 100_000
 SHORT = {INSTRUCTIONS: "million instructions", SECONDS: "µs"}
 SCALE = {INSTRUCTIONS: 1e-6, SECONDS: 1e6}
+UNCHANGED = {
+    "304, public feed": "this package, a public feed",
+    "304, private feed, our token": "this package, a private feed and its token",
+    "hand-written keyset, empty page": "delta by `updated_at`, an empty page",
+    "Django's `condition`, newest, 304": "Django's `condition`, newest `updated_at`",
+    "Django's `condition`, newest and count, 304": "Django's `condition`, newest and count",
+    "ConditionalGetMiddleware over a DRF list, 304": "`ConditionalGetMiddleware`, hash of the page",
+    "DRF CursorPagination, first page": "`CursorPagination`, which has no answer for it: the first page",
+    "drf-extensions' ETAGMixin, 304": "drf-extensions' `ETAGMixin`",
+    "drf-extensions' APIETAGMixin, 304": "drf-extensions' `APIETAGMixin`",
+}
+"""What a poll is called that finds nothing new."""
+
+IN_PROCESS = "SQLite"
+"""The database whose own work is in the instructions, too."""
+
 NO_STATEMENT = "304, private feed, token and head remembered"
 
 
@@ -22,6 +44,8 @@ def tables(found: Measurements) -> Iterator[Table]:
         yield targets(found)
     if len(found.sizes) > 1:
         yield growth(found)
+        if found.has(INSTRUCTIONS):
+            yield comparison(found)
     if found.has(RATE):
         yield over_http(found)
 
@@ -98,6 +122,22 @@ def growth(found: Measurements) -> Table:
     return table
 
 
+def comparison(found: Measurements) -> Table:
+    """Return what a poll costs that finds nothing new, and how many times as much in the largest table."""
+    size, (small, *_, large) = _headline(found), found.sizes
+    columns = ["a poll that finds nothing new", *(f"{database}: million instructions" for database in found.databases)]
+    if IN_PROCESS in found.databases:
+        columns.append(f"{IN_PROCESS}: {large:,} rows / {small:,}")
+    table = Table("comparison", f"The web process, {size:,} rows; {versions()}", columns)
+    for case, name in UNCHANGED.items():
+        costs = [found.get(database, size, case, INSTRUCTIONS) for database in found.databases]
+        cells = [name, *(number(None if cost is None else cost * SCALE[INSTRUCTIONS]) for cost in costs)]
+        if IN_PROCESS in found.databases:
+            cells.append(number(found.growth(IN_PROCESS, case, INSTRUCTIONS)))
+        table.rows.append(cells)
+    return table
+
+
 def over_http(found: Measurements) -> Table:
     """Return how many answers a second one process gives, and what one costs it."""
     size = found.sizes[-1]
@@ -133,3 +173,22 @@ def writes(found: list[Comparison]) -> Table:
         cells = [f"{one.database}: {one.name}", number(one.this), number(one.against), number(ratio), target]
         table.rows.append([*cells, _verdict(one.is_met), one.note])
     return table
+
+
+def adoption(found: list[Adoption]) -> Table:
+    """Return how long an installation takes, and who waits for it."""
+    rows = max(one.rows for one in found)
+    columns = ["", "took, s", "longest write, ms", "longest read, ms"]
+    table = Table("adoption", f"A table of {rows:,} rows that others write to and read; {versions()}", columns)
+    for one in found:
+        cells = [number(one.seconds), number(one.write * 1e3, 0), number(one.read * 1e3, 0)]
+        table.rows.append([f"{one.database}: {one.what}", *cells])
+    return table
+
+
+def versions() -> str:
+    """Return what was measured: the commit, and what it ran on."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    python = ".".join(map(str, sys.version_info[:2]))
+    found = [f"Python {python}", f"Django {django.__version__}", f"Django REST framework {rest_framework.VERSION}"]
+    return ", ".join([f"commit {commit.strip()}"] * bool(commit) + found)

@@ -31,7 +31,17 @@ def fill(size: int) -> None:
     Project.objects.get_or_create(pk=PROJECT, defaults={"name": "many"})
     if not Token.objects.filter(key=TOKEN).exists():
         Token.objects.create(user=User.objects.create_user("user"), key=TOKEN)
-    vendor, first = connection.vendor, Entry.objects.count() + 1
+    first = Entry.objects.count() + 1
+    insert_entries(first=first, last=size)
+    _record(first, size)
+    with connection.cursor() as cursor:
+        for statement in STATISTICS[connection.vendor]:
+            cursor.execute(statement)
+
+
+def insert_entries(*, first: int = 1, last: int) -> None:
+    """Insert entries with these primary keys while there are no triggers, and install them afterwards."""
+    vendor = connection.vendor
     columns = {
         "id": "n",
         "project_id": str(PROJECT),
@@ -44,10 +54,9 @@ def fill(size: int) -> None:
         "created_at": MOMENT[vendor],
         "updated_at": MOMENT[vendor],
     }
-    adopt(Entry._meta.db_table, columns, first=first, last=size)
-    _record(first, size)
+    adopt(Entry._meta.db_table, columns, first=first, last=last)
     with connection.cursor() as cursor:
-        for statement in (*connection.ops.sequence_reset_sql(no_style(), [Entry]), *STATISTICS[vendor]):
+        for statement in connection.ops.sequence_reset_sql(no_style(), [Entry]):
             cursor.execute(statement)
 
 
