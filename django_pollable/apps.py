@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from django.apps import AppConfig
@@ -18,7 +20,11 @@ class PollableConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_pollable.checks import databases, deployment, limits, models, settings, views  # noqa: F401
+        from django_pollable.checks import databases, deployment, limits, metrics, models, settings, views  # noqa: F401
+        from django_pollable.conf import conf
+
+        if conf.uses_middleware(metrics.MIDDLEWARE) and find_spec("prometheus_client"):
+            import_module("django_pollable.metrics")  # also where no server loads middleware, as in `settle --forever`
 
         connection_created.connect(_fire_delete_triggers_of_replaced_rows, dispatch_uid="pollable")
         pre_migrate.connect(_drop_triggers_in_the_way, sender=self, dispatch_uid="pollable")

@@ -20,6 +20,9 @@ from django_pollable.problems import http_response
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+GUARDED = "pollable.guarded"
+"""Where a request's `META` says that it has come to one of these decorators."""
+
 
 def ratelimit(
     *,
@@ -226,6 +229,7 @@ def _request_of(view: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, t
     That is known by its `as_view()`, as `self`, or from the bound method that `method_decorator` gives.
     """
     request = next(argument for argument in args[:2] if isinstance(argument, HttpRequest | Request))
+    request.META[GUARDED] = True
     if isinstance(request, Request):
         return request, None
     owner = getattr(getattr(view, "func", None), "__self__", None)

@@ -15,7 +15,15 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 MODULES = {
-    "example": ("django", "rest_framework", "django_ratelimit", "django_filters", "drf_spectacular", "dj_database_url"),
+    "example": (
+        "django",
+        "rest_framework",
+        "django_ratelimit",
+        "django_filters",
+        "drf_spectacular",
+        "dj_database_url",
+        "prometheus_client",
+    ),
     "postgres": ("psycopg",),
     "mysql": ("MySQLdb",),
     "test": (

@@ -21,7 +21,6 @@ from django_pollable.ledger.pace import Pace
 from django_pollable.memory import Remembered
 from tests.services import Postgres, Redis
 
-ONCE = (
     "test_client_",
     "test_documents",
     "test_herd",
@@ -33,7 +32,6 @@ ONCE = (
     "test_standbys",
     "test_testing_docs",
     "test_tutorial",
-)
 """Modules that bring a database of their own, or need none: one of the runs of `python -m tests` has them."""
 
 

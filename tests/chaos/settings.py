@@ -5,7 +5,7 @@ The tests' settings on a database of the chaos' own, with a retention of a secon
 `POLLABLE_CHAOS_ATOMIC=1` has a transaction around each view. `POLLABLE_CHAOS_STANDBYS` are the URLs of
 standbys, with spaces between, that are read instead. `POLLABLE_CHAOS_HEAD_SECONDS`, `POLLABLE_CHAOS_PUBLISH_SECONDS`
 and `POLLABLE_CHAOS_PAGE_SECONDS` are how long heads and pages are remembered, `POLLABLE_CHAOS_CONN_MAX_AGE` is how
-long connections are kept.
+long connections are kept. `POLLABLE_CHAOS_METRICS=1` switches the metrics on.
 """
 
 import os
@@ -28,6 +28,8 @@ DATABASE_ROUTERS = ["tests.routers.StandbyRouter"] if len(DATABASES) > 1 else []
 for database in DATABASES.values():
     database["ATOMIC_REQUESTS"] = os.environ.get("POLLABLE_CHAOS_ATOMIC") == "1"
 MIDDLEWARE = ["django_pollable.middleware.OutageMiddleware", *MIDDLEWARE]  # noqa: F405
+if os.environ.get("POLLABLE_CHAOS_METRICS") == "1":
+    MIDDLEWARE.insert(0, "django_pollable.metrics.MetricsMiddleware")
 if "POLLABLE_CHAOS_RATE" in os.environ:
     REST_FRAMEWORK["DEFAULT_THROTTLE_CLASSES"] = ["tests.chaos.throttling.ChaosThrottle"]  # noqa: F405
     REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = {"chaos": os.environ["POLLABLE_CHAOS_RATE"]}  # noqa: F405
