@@ -21,10 +21,12 @@ from django_pollable.ledger.pace import Pace
 from django_pollable.memory import Remembered
 from tests.services import Postgres, Redis
 
+ONCE = (
     "test_client_",
     "test_documents",
     "test_herd",
     "test_links",
+    "test_metrics_",
     "test_outages",
     "test_pooling",
     "test_ranges_",
@@ -32,6 +34,7 @@ from tests.services import Postgres, Redis
     "test_standbys",
     "test_testing_docs",
     "test_tutorial",
+)
 """Modules that bring a database of their own, or need none: one of the runs of `python -m tests` has them."""
 
 
