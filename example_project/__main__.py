@@ -44,6 +44,9 @@ The board is at http://127.0.0.1:{port}/ , what it polls at http://127.0.0.1:{po
   # 429: the sixth summary in a minute; it says when to come back
   for n in 1 2 3 4 5 6; do curl -sS -i http://127.0.0.1:{port}/api/summary/; echo; done
 
+  # what Prometheus scrapes: polls by view and status, and where the feeds stand
+  curl -sS http://127.0.0.1:{port}/metrics | grep ^pollable_
+
 Anonymous: /api/status/ and /api/events/?after_id=1 . Sign in as alice or bob (password: demo) on the page itself.
 How the feeds do: http://127.0.0.1:{port}/admin/pollable/feed/ as admin (password: demo).
 Stop with Ctrl-C.

@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "example_project.board",
 ]
 MIDDLEWARE = [
+    "django_pollable.metrics.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
+from django_pollable.exposition import metrics
 from example_project.board import views
 from example_project.board.dashboard import Dashboard
 
@@ -17,6 +18,7 @@ router.register("projects/(?P<project_pk>[0-9]+)/builds", views.ProjectBuilds, b
 urlpatterns = [
     path("", Dashboard.as_view(), name="dashboard"),
     path("admin/", admin.site.urls),
+    path("metrics", metrics),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/summary/", views.summary),
     path("api/projects/<int:project_pk>/builds/<int:pk>/log/", views.BuildLog.as_view(), name="build-log"),
