@@ -18,6 +18,8 @@ from django_pollable.exceptions import TryLater
 from django_pollable.limits import Limit
 from django_pollable.problems import http_response
 
+__all__ = ["ratelimit", "shed_load"]
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 GUARDED = "pollable.guarded"

@@ -14,6 +14,8 @@ from django_pollable.conf import conf
 from django_pollable.exceptions import PollError, TryLater
 from django_pollable.pacing import retry_after
 
+__all__ = ["MEDIA_TYPE"]
+
 MEDIA_TYPE = "application/problem+json"
 
 
