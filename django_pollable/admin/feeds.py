@@ -36,8 +36,8 @@ MOST_SECONDS = 10.0
 """How long an action works before it leaves the rest for the next time."""
 NOTHING = "-"
 TRUST = (
-    "A feed whose triggers may have missed a change is not trusted, until <code>manage.py pollable install</code>"
-    " has put them in place and begun a new epoch."
+    "Where triggers are missing, or a feed is not trusted since their installation was interrupted, it may have missed"
+    " changes: <code>manage.py pollable install</code> puts them in place and begins a new epoch."
 )
 
 
