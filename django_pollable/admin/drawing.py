@@ -16,6 +16,8 @@ LEFT, TOP, BOTTOM = 64, 12, 26
 BETWEEN = 3
 STEPS = (1, 2, 5)
 MOST_LINES = 4
+ROOM = 32
+"""For a time below a bar."""
 HOURS = 3
 """How many hours lie between two times below the bars."""
 
@@ -34,8 +36,8 @@ class Bar:
 
     @property
     def has_time(self) -> bool:
-        """Whether its time is written below it."""
-        return self.since.hour % HOURS == 0 and self.since.minute == 0
+        """Whether its time is written below it: each few hours, and where there is room."""
+        return self.since.hour % HOURS == 0 and self.since.minute == 0 and self.x + ROOM <= WIDTH
 
 
 @dataclass(frozen=True, slots=True)
