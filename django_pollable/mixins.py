@@ -31,7 +31,7 @@ from django_pollable.ledger.changes import ChangeLog
 from django_pollable.ledger.state import FeedState
 from django_pollable.ledger.versions import Version, version_at
 from django_pollable.negotiation import RememberedNegotiation
-from django_pollable.pacing import Circumstances
+from django_pollable.pacing import AdaptiveInterval, Circumstances
 from django_pollable.pages import Query, Rows
 from django_pollable.pagination import FeedPagination, SincePagination
 from django_pollable.representations import (
@@ -66,7 +66,7 @@ class PollableMixin(ScopedMixin):
     cache_policy: ClassVar[CachePolicy] = CachePolicy.private()
     varies_by_user: ClassVar[bool] = True
     representation_version: ClassVar[str] = ""
-    poll_interval_seconds: ClassVar[float | Callable[[Circumstances], float] | None] = None
+    poll_interval_seconds: ClassVar[float | AdaptiveInterval | Callable[[Circumstances], float] | None] = None
     discloses_removed: ClassVar[bool | None] = None
 
     def get_poll_interval_seconds(self, state: FeedState) -> float:

@@ -18,9 +18,13 @@ from typing import Any
 from django_pollable.client.answers import Page
 from django_pollable.client.checkpoints import CheckpointError, FileStore
 from django_pollable.client.machine import Outcome
-from django_pollable.client.poller import Poller
 from django_pollable.client.session import Event, PollingStopped
 from django_pollable.client.waits import Pace
+
+try:
+    from django_pollable.client.poller import Poller
+except ModuleNotFoundError as missing:  # pragma: no cover -- .ci/wheel tries it
+    sys.exit(f"There is no {missing.name}. Install the client: pip install 'django-pollable[client]'.")
 
 CAUGHT_UP, STOPPED, USAGE, FAILED = 0, 1, 2, 3
 TOKEN_VARIABLE = "POLLABLE_TOKEN"
