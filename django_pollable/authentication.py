@@ -48,6 +48,8 @@ class PollableTokenAuthentication(TokenAuthentication):
         Raises:
             AuthenticationFailed: there is no such token, or its user is not active.
         """
+        if "\0" in key:  # PostgreSQL cannot be asked for it
+            raise AuthenticationFailed(_("Invalid token."))
         tokens = tokens_of(self.get_model())
         if tokens is None:
             return super().authenticate_credentials(key)

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from django.core.exceptions import TooManyFieldsSent
 from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
@@ -14,8 +15,9 @@ from django.utils.cache import patch_vary_headers
 from django.utils.timezone import get_current_timezone
 from django.utils.translation import get_language
 from rest_framework import mixins
+from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -103,11 +105,12 @@ class PollableMixin(ScopedMixin):
         its own reads it from each 304.
         """
         renderer: BaseRenderer = self.request.accepted_renderer
+        shows_user = self.varies_by_user or isinstance(renderer, BrowsableAPIRenderer)
         return (
             self.request._request.path,
             renderer.media_type,
             f"{interval:g}" if self.cache_policy.is_public else None,
-            describe_user(self.request.user) if self.varies_by_user else None,
+            describe_user(self.request.user) if shows_user else None,
             str(get_current_timezone()),
         )
 
@@ -164,6 +167,8 @@ class PollableMixin(ScopedMixin):
         if overload.is_outage(exc):
             set_rollback()
             exc = overload.outage(exc)
+        if isinstance(exc, TooManyFieldsSent):
+            exc = ParseError(str(exc))
         if isinstance(exc, PollError):
             set_rollback()
             without = getattr(self.paginator, "position_parameters", ())

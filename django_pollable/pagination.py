@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC
 from typing import Any
@@ -23,6 +24,7 @@ from django_pollable.pages import Page, Position, Query, Rows
 
 NOW = "now"
 FIRST_SECOND, LAST_SECOND = 0, 253402300799
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
 class FeedPagination(BasePagination):
@@ -266,9 +268,9 @@ def _check(cursor: Cursor, state: FeedState, log: ChangeLog) -> None:
 
 def _instant(text: str) -> int:
     """Return the Unix milliseconds of a Unix time or an ISO 8601 instant; without a zone it is UTC."""
-    try:
+    if _SECONDS.fullmatch(text):
         seconds = float(text)
-    except ValueError:
+    else:
         try:
             moment = parse_datetime(text.replace(" ", "+"))
         except ValueError:

@@ -113,6 +113,13 @@ class ScopedMixin(GenericAPIView):
         except (ValidationError, ValueError, TypeError):
             raise Http404 from None
 
+    def get_object(self) -> Any:
+        """Return the row that the URL names; PostgreSQL has none with NUL in its key, and cannot be asked for it."""
+        named = self.kwargs.get(self.lookup_url_kwarg or self.lookup_field)
+        if "\0" in str(named) and connections[self.database].vendor == "postgresql":
+            raise Http404
+        return super().get_object()
+
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         scoped = self.in_scope(super().filter_queryset(queryset))
         return scoped.using(self.database if self.request.method in SAFE else self.written_database)

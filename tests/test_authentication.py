@@ -547,3 +547,10 @@ def test_what_is_saved_while_it_is_read_is_not_remembered(
 
     with django_assert_num_queries(1):
         tokens.find("alice-token", max_age=5)
+
+
+@pytest.mark.parametrize("max_age", [0.0, 3600.0])
+def test_a_token_that_no_column_holds_is_no_token(alice: User, max_age: float) -> None:
+    """PostgreSQL has no text with NUL, and some servers let it pass."""
+    with override_settings(POLLABLE_TOKEN_MAX_AGE_SECONDS=max_age), pytest.raises(AuthenticationFailed):
+        authenticate("Token alice-\0token", PollableTokenAuthentication)

@@ -33,6 +33,9 @@ HOSTILE = [
     "2026-01-01T00:00:00+99:99",
     "99999-01-01",
     "²",
+    "٣٣",
+    "1_000",
+    "1e3",
     "é" * 50,
     "v1." + "A" * 2000,
     "v1.e30",
@@ -86,6 +89,31 @@ def test_a_hostile_scope_of_text_is_only_a_scope(api: APIClient, db: None) -> No
     for folder in ("", "~", ",", "~.", "a,b", "'; DROP TABLE shop_item; --", "%s", "\0"):
         answer = api.get("/documents/", {"owner": "1", "folder": folder})
         assert answer.status_code == (404 if folder == "\0" and connection.vendor == "postgresql" else 200)
+
+
+@pytest.mark.parametrize("key", ["%00", "a%00", "%0A", "%ED%A0%80", "9" * 5000])
+def test_a_row_with_a_key_that_cannot_be_is_not_found(api: APIClient, db: None, key: str) -> None:
+    for url in (f"/countries/{key}/", f"/edited/countries/{key}/"):
+        assert api.get(url).status_code == 404
+    assert api.delete(url, headers={"If-Match": "*"}).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_more_parameters_than_django_takes_are_a_problem(api: APIClient, method: str) -> None:
+    many = "&".join(f"field{number}=1" for number in range(1001))
+
+    answer = api.generic(method, f"/logs/?{many}")
+
+    assert (answer.status_code, answer["Cache-Control"]) == (400, "no-store")
+    assert answer.json()["type"].endswith(":parse-error")
+
+
+def test_more_fields_than_django_takes_are_a_problem(api: APIClient, db: None) -> None:
+    many = "&".join(f"field{number}=1" for number in range(1001))
+
+    answer = api.post("/edited/countries/", many, content_type="application/x-www-form-urlencoded")
+
+    assert (answer.status_code, answer["Cache-Control"]) == (400, "no-store")
 
 
 class PricesAfter(Prices):

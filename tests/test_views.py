@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from rest_framework.decorators import action
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
-from rest_framework.test import APIClient, APIRequestFactory
+from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 from rest_framework.versioning import QueryParameterVersioning
 
+from django_pollable.caching import CachePolicy
 from django_pollable.exceptions import NotTracked
 from django_pollable.ledger.options import feed_of
 from django_pollable.ledger.sequencer import settle
@@ -43,6 +45,21 @@ def test_the_browsable_api_shows_pages_and_problems(
     json = api.get(url)
     assert json["ETag"] != page["ETag"]
     assert json["Vary"] == "Accept"
+
+
+def test_a_page_that_shows_who_asks_is_never_anothers(tenant: Tenant, alice: User) -> None:
+    class Shared(OpenItems):
+        renderer_classes = [JSONRenderer, BrowsableAPIRenderer]
+        cache_policy = CachePolicy.private()
+
+    def tag_for(user: User, accept: str) -> str:
+        request = APIRequestFactory().get("/", headers={"Accept": accept})
+        force_authenticate(request, user)
+        return str(Shared.as_view()(request, tenants=str(tenant.pk))["ETag"])
+
+    users = alice, User(pk=alice.pk + 1)
+    assert len({tag_for(user, "application/json") for user in users}) == 1
+    assert len({tag_for(user, "text/html") for user in users}) == 2
 
 
 def test_another_api_version_is_another_representation(tenant: Tenant) -> None:
