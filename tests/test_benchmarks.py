@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from tests.benchmarks.measurements import CONNECTIONS, STATEMENTS, Measurement, Measurements
 from tests.benchmarks.tables import Table, number, put
@@ -54,6 +55,17 @@ def test_what_is_remembered_is_answered_without_a_connection(tmp_path: Path) -> 
     for size in (150, 250):
         assert found.get(database, size, REMEMBERED, STATEMENTS) == 0
         assert found.get(database, size, REMEMBERED, CONNECTIONS) == 0
+
+
+def test_rows_are_lost_by_what_is_taken_before_the_commit_alone(tmp_path: Path) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+
+    found = cells(run(tmp_path, "tests.benchmarks.commit_order", "2", "--markdown"))
+
+    assert {cell for (_, column), cell in found.items() if column == "this package"} == {"0.00 %"}
+    longest = next(name for name, _ in found if name.endswith(": 200 ms"))
+    assert all(float(found[longest, column].split()[0]) > 5 for column in ("highest id", "newest `updated_at`"))
 
 
 def test_an_installation_waits_for_who_holds_the_table(tmp_path: Path) -> None:
