@@ -105,3 +105,14 @@ def test_a_backup_has_the_ledger_and_its_triggers_and_must_begin_anew(database: 
     run(restored, "django", "pollable", "epoch", "shop.item")
     answers = work(restored, first["next_since"], late["next_since"])
     assert [answer["reason"] for answer in answers] == ["epoch-changed", "epoch-changed"]
+
+
+def test_a_ledger_that_is_taken_away_is_in_nobodys_way(database: str) -> None:
+    run(database, "django", "migrate", "-v0")
+    (first,) = work(database, "")
+    run(database, "django", "migrate", "-v0", "pollable", "zero")
+    work(database, "+unseen")
+    run(database, "django", "migrate", "-v0")
+
+    (after,) = work(database, first["next_since"])
+    assert after["reason"] == "epoch-changed"
