@@ -134,6 +134,11 @@ class PollableSettings:
         """Read the settings anew: a test has changed one."""
         self._known.clear()
 
+    @property
+    def session_save_every_request(self) -> bool:
+        """Whether each request writes its session: Django's `SESSION_SAVE_EVERY_REQUEST`."""
+        return settings.SESSION_SAVE_EVERY_REQUEST
+
     def uses_middleware(self, path: str) -> bool:
         """Return whether the project has the middleware `path`."""
         return path in settings.MIDDLEWARE

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection, connections
-from django.test import override_settings
+from django.test import Client, override_settings
 
-from django_pollable.checks.deployment import check_cache, check_connections, check_replicas
+from django_pollable.checks.deployment import (
+    OUTAGES,
+    SESSIONS,
+    check_cache,
+    check_connections,
+    check_outages,
+    check_replicas,
+    check_sessions,
+)
 
 ALIASES = ("archive", "default")
 TIMEOUTS = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2}
@@ -62,3 +71,45 @@ def test_a_redis_that_may_hang_is_advised_against(options: dict[str, float], wan
 def test_a_cache_of_the_process_does_not_hang() -> None:
     with override_settings(CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}):
         assert check_cache(None) == []
+
+
+@pytest.mark.parametrize(
+    ("is_atomic", "middleware", "wanted"),
+    [(True, [], ["pollable.W047"]), (True, [OUTAGES], []), (False, [], [])],
+)
+def test_an_outage_before_the_view_wants_its_middleware(
+    is_atomic: bool, middleware: list[str], wanted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections["archive"].settings_dict, "ATOMIC_REQUESTS", is_atomic)
+
+    with override_settings(MIDDLEWARE=middleware):
+        assert [advice.id for advice in check_outages(None)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("saves", "middleware", "wanted"),
+    [(True, [SESSIONS], ["pollable.W048"]), (True, [], []), (False, [SESSIONS], [])],
+)
+def test_sessions_that_each_poll_writes_are_advised_against(
+    saves: bool, middleware: list[str], wanted: list[str]
+) -> None:
+    with override_settings(SESSION_SAVE_EVERY_REQUEST=saves, MIDDLEWARE=middleware):
+        assert [advice.id for advice in check_sessions(None)] == wanted
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("saves", "queries", "control"), [(False, 1, "public, max-age=1"), (True, 5, "private, max-age=0")]
+)
+def test_what_a_session_costs_a_public_poll(
+    saves: bool, queries: int, control: str, client: Client, alice: User, django_assert_num_queries: Any
+) -> None:
+    """The reason for W048."""
+    client.force_login(alice)
+    with override_settings(SESSION_SAVE_EVERY_REQUEST=saves, MIDDLEWARE=[SESSIONS]):
+        tag = client.get("/open/all/items/")["ETag"]
+        with django_assert_num_queries(queries):
+            answer = client.get("/open/all/items/", headers={"If-None-Match": tag})
+
+    assert answer.status_code == 304
+    assert ("sessionid" in answer.cookies, answer["Cache-Control"]) == (saves, control)

@@ -15,6 +15,9 @@ from django.utils.module_loading import import_string
 from django_pollable.conf import conf
 from django_pollable.ledger.options import feeds
 
+OUTAGES = "django_pollable.middleware.OutageMiddleware"
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+
 
 @register("pollable", deploy=True)
 def check_replicas(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -64,5 +67,34 @@ def check_cache(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             f"Polls wait for the cache '{conf.cache_alias}' for as long as its driver does.",
             hint="Set the options 'socket_timeout' and 'socket_connect_timeout' to a fraction of a second.",
             id="pollable.W046",
+        )
+    ]
+
+
+@register("pollable", deploy=True)
+def check_outages(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """W047: Django begins a transaction before a view is called, and what fails there is a 500."""
+    found = sorted(alias for alias in connections if connections[alias].settings_dict["ATOMIC_REQUESTS"])
+    if not found or conf.uses_middleware(OUTAGES):
+        return []
+    return [
+        Advice(
+            f"Polls get 500 where a database with ATOMIC_REQUESTS cannot be reached: {', '.join(found)}.",
+            hint=f"Put '{OUTAGES}' first in MIDDLEWARE: it answers 503 and `Retry-After`.",
+            id="pollable.W047",
+        )
+    ]
+
+
+@register("pollable", deploy=True)
+def check_sessions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """W048: each poll of a browser that has a session writes it, and a cookie makes public answers private."""
+    if not (conf.session_save_every_request and conf.uses_middleware(SESSIONS)):
+        return []
+    return [
+        Advice(
+            "Each poll with a session writes the session and sets its cookie, which no cache may share.",
+            hint="Set SESSION_SAVE_EVERY_REQUEST to False, and renew sessions where people act.",
+            id="pollable.W048",
         )
     ]
