@@ -176,13 +176,11 @@ class AfterIdPagination(FeedPagination):
         sent = request.GET.get(self.after_query_param)
         since = self._since(request, binding)
         limit = self.get_limit(request)
-        if sent is None or since is not None:
-            return Query(binding, limit, since)
         try:
-            key = rows_key(sent)
+            key = None if sent is None else rows_key(sent)
         except (ValidationError, ValueError, TypeError, OverflowError):
             raise InvalidParameter(f"`{self.after_query_param}` is no primary key.") from None
-        return Query(binding, limit, None, key)
+        return Query(binding, limit, since, key if since is None else None)
 
     def position(self, query: Query, state: FeedState, log: ChangeLog) -> Position:
         if query.after is None:

@@ -176,3 +176,11 @@ def test_a_row_whose_change_has_no_number_yet_comes_with_its_number(
     rows = ChangeLog(feed_of(Log), None, "default").unrecorded(Log.objects.all())
 
     assert list(rows) == []
+
+
+def test_an_id_that_cannot_be_one_is_refused_beside_a_cursor_too(api: APIClient) -> None:
+    cursor = api.get("/logs/").json()["next_since"]
+
+    for since in (cursor, "now"):
+        assert api.get("/logs/", {"since": since, "after_id": "false"}).json()["type"].endswith("invalid-parameter")
+        assert api.get("/logs/", {"since": since, "after_id": "1"}).status_code == 200
