@@ -80,6 +80,13 @@ REST_FRAMEWORK = {
     # Behind an edge a request for a public feed is everybody's, and there is no one client to count it for.
     "DEFAULT_THROTTLE_RATES": {"polls": POLLS, "public": None if POLLABLE_NUM_PROXIES else POLLS},
 }
-SPECTACULAR_SETTINGS = {"TITLE": "A board of builds", "VERSION": "1", "COMPONENT_SPLIT_REQUEST": True}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "A board of builds",
+    "VERSION": "1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "PREPROCESSING_HOOKS": ["drf_spectacular.hooks.preprocess_exclude_path_format"],
+    # Forms are taken, too. What they leave empty counts as not sent, or as null, which a schema cannot say.
+    "PARSER_WHITELIST": ["rest_framework.parsers.JSONParser"],
+}
 # Limits count in the default cache, which is this process's own: enough for one process, see docs/how-to/limits.md.
 POLLABLE_POLL_INTERVAL_SECONDS = 2

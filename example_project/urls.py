@@ -9,11 +9,11 @@ from django_pollable.exposition import metrics
 from example_project.board import views
 from example_project.board.dashboard import Dashboard
 
-router = DefaultRouter()
+router = DefaultRouter(use_regex_path=False)
 router.register("builds", views.MyBuilds, basename="my-builds")
 router.register("status", views.Status, basename="status")
 router.register("events", views.Events, basename="events")
-router.register("projects/(?P<project_pk>[0-9]+)/builds", views.ProjectBuilds, basename="project-builds")
+router.register("projects/<int:project_pk>/builds", views.ProjectBuilds, basename="project-builds")
 
 urlpatterns = [
     path("", Dashboard.as_view(), name="dashboard"),

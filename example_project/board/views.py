@@ -52,6 +52,7 @@ class ProjectBuilds(PollableViewSet):
     queryset = Build.objects.select_related("project").prefetch_related("labels", "steps")
     serializer_class = BuildSerializer
     permission_classes = [IsProjectMember]
+    lookup_value_converter = "int"
     filterset_fields = ["status"]
     throttle_scope = "polls"
 
@@ -59,7 +60,7 @@ class ProjectBuilds(PollableViewSet):
         return {"project": self.kwargs["project_pk"]}
 
     def perform_create(self, serializer: BaseSerializer[Build]) -> None:
-        serializer.save(project_id=int(self.kwargs["project_pk"]))
+        serializer.save(project_id=self.kwargs["project_pk"])
 
 
 class BuildLog(RangeMixin, APIView):
@@ -81,6 +82,7 @@ class MyBuilds(PollableReadOnlyViewSet):
     queryset = ProjectBuilds.queryset
     serializer_class = BuildSerializer
     permission_classes = [IsAuthenticated]
+    lookup_value_converter = "int"
     filterset_fields = ["status"]
     throttle_scope = "polls"
 
