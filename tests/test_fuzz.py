@@ -16,6 +16,7 @@ import pytest
 
 from tests.services import Gunicorn, module
 
+pytestmark = pytest.mark.fuzz
 FOLDER = Path(__file__).parent / "fuzz"
 ALICE = ["--auth-wfc", f"{FOLDER}/users.yml", "--auth-wfc-user", "alice"]
 NOBODY = ["--phases", "fuzzing"]
