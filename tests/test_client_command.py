@@ -10,14 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from django_pollable.client.__main__ import main
-from tests.faulty import FaultyServer, answer, page, script
+from tests.faulty import FaultyServer, Part, Request, answer, page, script
 
 FIRST = answer(200, page("a", {"id": 1}, more=True, reset=True))
 SECOND = answer(200, page("b", {"id": 2}, removed=["7"]), ETag='"b"')
@@ -108,8 +108,11 @@ def run(url: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def test_a_signal_stops_it_after_the_request_under_way(capsys: Any) -> None:
-    with FaultyServer(script([SECOND], [answer(304)])) as server:
+    def respond(request: Request) -> Iterable[Part]:
         threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        return [SECOND]
+
+    with FaultyServer(respond) as server:
         assert main([server.url, "--interval", "60"]) == 0
 
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory, override_settings
 from django.utils.http import http_date
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_pollable.files import RangeMixin, ranged
@@ -126,6 +126,7 @@ def test_the_pace_is_told_with_every_answer(get: Get, log: Path) -> None:
     assert get()["Cache-Control"] == "private, max-age=0"
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.data())
 def test_a_client_that_follows_ends_with_the_log(tmp_path_factory: Any, pieces: list[bytes], data: Any) -> None:
     """Whatever is added, cut or begun anew between its requests; the bytes of two logs never differ by chance."""
