@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from django.db.backends.base.operations import BaseDatabaseOperations
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.types import OpenApiTypes
@@ -18,6 +19,7 @@ from django_pollable.conf import conf
 from django_pollable.decorators import guards_of
 from django_pollable.files import RangeMixin
 from django_pollable.filtering import refuses_parameters_only
+from django_pollable.ledger.keys import own_field
 from django_pollable.mixins import PollableListMixin, PollableMixin, PollableRetrieveMixin
 from django_pollable.openapi import Operation, Schema
 from django_pollable.pagination import AfterIdPagination, FeedPagination
@@ -72,8 +74,7 @@ class PollableSchemaMixin(Base):
             key = self.view.get_feed().model._meta.pk
             for parameter in parameters:
                 if parameter["name"] == paginator.after_query_param and key.column:  # a composite one has none
-                    described = self._map_model_field(key, "request")  # type: ignore[no-untyped-call]
-                    parameter["schema"] = {name: value for name, value in described.items() if name != "readOnly"}
+                    parameter["schema"] = self._key(key)
         return parameters
 
     def _get_response_bodies(self, direction: Any = "response") -> Schema:
@@ -83,6 +84,13 @@ class PollableSchemaMixin(Base):
         if self._is_feed and "200" in bodies:
             bodies["200"].setdefault("links", {"poll": self._next_poll()})
         return bodies
+
+    def _key(self, field: Any) -> Schema:
+        """Describe a value that a client sends for a primary key: a number is one that its column can hold."""
+        described: Schema = self._map_model_field(field, "request")  # type: ignore[no-untyped-call]
+        ranges = BaseDatabaseOperations.integer_field_ranges
+        bounds = zip(("minimum", "maximum"), ranges.get(own_field(field).get_internal_type(), ()), strict=False)
+        return {name: value for name, value in described.items() if name != "readOnly"} | dict(bounds)
 
     @property
     def _operation(self) -> Operation:

@@ -117,7 +117,8 @@ def test_an_id_to_go_on_from_is_of_the_type_of_the_key() -> None:
 
     described = [parameter(operation_of(view.as_view()), "after_id") for view in (views.Logs, PricesAfter)]
 
-    assert [one["schema"] for one in described] == [{"type": "integer"}, {"type": "string"}]
+    big = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+    assert [one["schema"] for one in described] == [big, {"type": "string"}]
 
 
 def test_an_ordinary_list_is_conditional_and_keeps_its_pages() -> None:
