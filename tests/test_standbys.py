@@ -377,7 +377,9 @@ def test_no_client_loses_a_row_to_standbys_that_lag(redis: Redis, memory: dict[s
             stack.callback(standby.remove)
         urls = " ".join(standby.url for standby in standbys)
         environment = {"DATABASE_URL": primary.url, "POLLABLE_CHAOS_STANDBYS": urls, "CACHE_URL": redis.url}
-        run = chaos(**environment, **memory)
+        runs = (chaos(**environment, **memory) for _ in range(3))
+        run = next((run for run in runs if "proves nothing" not in run.stderr), None)
 
+    assert run is not None, "no client was ahead of a standby"
     print(run.stdout)
     assert run.returncode == 0, run.stdout + run.stderr
