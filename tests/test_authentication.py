@@ -219,7 +219,10 @@ def test_a_plain_token_is_found_by_its_key_alone(model: type[Model]) -> None:
     assert is_plain(model)
 
 
-@pytest.mark.parametrize("model", [ManagedToken, TokenProxy])
+managed_proxy = pytest.mark.skipif("objects" not in vars(TokenProxy), reason="REST framework 3.18.2 gave it a manager")
+
+
+@pytest.mark.parametrize("model", [ManagedToken, pytest.param(TokenProxy, marks=managed_proxy)])
 def test_a_token_with_a_manager_of_its_own_is_not_plain(model: type[Model]) -> None:
     assert not is_plain(model)
 
