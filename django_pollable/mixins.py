@@ -121,10 +121,13 @@ class PollableMixin(ScopedMixin):
 
     def answer(self, response: HttpResponseBase, validators: Validators, interval: float) -> HttpResponseBase:
         """Return `response`, a 200 or a 304, with the headers that both have; `interval` in seconds."""
+        policy = self.cache_policy
+        if policy.is_public and isinstance(self.request.accepted_renderer, BrowsableAPIRenderer):
+            policy = policy if describe_user(self.request.user) is None else CachePolicy.private()
         validators.patch(response, self.request._request)
-        self.cache_policy.patch(response)
+        policy.patch(response)
         varies = ["Accept-Encoding"] if conf.uses_middleware(GZIP) else []
-        varies += varies_of(self, is_public=self.cache_policy.is_public)
+        varies += varies_of(self, is_public=policy.is_public)
         if varies:
             patch_vary_headers(response, varies)
         response.headers["X-Poll-Interval"] = f"{interval:g}"

@@ -62,6 +62,19 @@ def test_a_page_that_shows_who_asks_is_never_anothers(tenant: Tenant, alice: Use
     assert len({tag_for(user, "text/html") for user in users}) == 2
 
 
+def test_a_page_that_shows_who_asks_is_no_caches(tenant: Tenant, alice: User) -> None:
+    class Browsed(OpenItems):
+        renderer_classes = [JSONRenderer, BrowsableAPIRenderer]
+
+    def control(accept: str, user: User | None) -> str:
+        request = APIRequestFactory().get("/", headers={"Accept": accept})
+        force_authenticate(request, user)
+        return str(Browsed.as_view()(request, tenants=str(tenant.pk))["Cache-Control"])
+
+    assert control("text/html", alice) == "private, max-age=0"
+    assert control("text/html", None) == control("application/json", alice) == "public, max-age=1"
+
+
 def test_another_api_version_is_another_representation(tenant: Tenant) -> None:
     class Versioned(OpenItems):
         versioning_class = QueryParameterVersioning
