@@ -6,7 +6,7 @@ A block with a caption is a file: `mysite/urls.py` is written, `mysite/settings.
 stands below it is compared with what the command writes, but for white space:
 
 - `...` stands for any text, and a command with nothing below it may write what it likes;
-- fields of an HTTP answer may be left out;
+- fields of an HTTP answer may be left out, and the words behind its status be other ones (Python's differ);
 - a tag or a cursor stands for the one that came, here and wherever the document shows it again.
 
 A command must succeed. A server goes on in its shell, and the next command is typed into a new one.
@@ -38,6 +38,7 @@ HTTPIE = ["--ignore-stdin", "--print=hb", "--pretty=format"]
 """What HTTPie does of itself where its output is a terminal."""
 
 FENCE = re.compile(r"^```(?:\{code-block\} )?(\w+)\n(?::caption: (.*)\n\n)?((?s:.*?))^```$", re.M)
+STATUS = re.compile(r"^(HTTP/\S+ \d{3}) .*$", re.M)
 HEAD = re.compile(r"^HTTP/.*?(?=\n\n|\Z)", re.M | re.S)
 TOLD = (re.compile(r"^ETag: (\S+)", re.M), re.compile(r'"next_since": ?"([^"]+)"'))
 
@@ -75,6 +76,7 @@ def steps(block: Block) -> Iterator[Step]:
 
 def is_shown(shown: str, came: str) -> bool:
     """Return whether `shown` is how a document may show `came`."""
+    shown, came = (STATUS.sub(r"\1", text) for text in (shown, came))
     whole = HEAD.sub(lambda head: head[0].replace("\n", "...") + "...", shown) or "..."
     pattern = ".*".join(re.escape("".join(part.split())) for part in whole.split("..."))
     return re.fullmatch(pattern, "".join(came.split()), re.S) is not None

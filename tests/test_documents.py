@@ -170,6 +170,7 @@ def test_the_readme(reader: Reader) -> None:
         ('{"a": 1, ...}', '{"a":1,"b":2}'),
         ("HTTP/1.1 200 OK\nETag: x\n\n{}", "HTTP/1.1 200 OK\r\nDate: now\r\nETag: x\r\nVary: y\r\n\r\n{}"),
         ("HTTP/1.1 304 Not Modified", "HTTP/1.1 304 Not Modified\nETag: x\n\n"),
+        ("HTTP/1.1 416 Range Not Satisfiable", "HTTP/1.1 416 Requested Range Not Satisfiable\r\n\r\n"),
     ],
 )
 def test_a_document_may_leave_out_what_does_not_matter(shown: str, came: str) -> None:

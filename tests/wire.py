@@ -31,12 +31,13 @@ UNTOLD = {"Server", "Connection", "Last-Modified"}
 CURSOR = re.compile(r"(v1\.[\w-]{8})[\w-]+")
 
 VARYING = [
+    (r"(?m)^(HTTP/1.1 \d{3}) .*$", r"\1"),
     (r"(?m)^(ETag|If-[\w-]+): .*$", r"\1: tag"),
     (r"v1\.[\w-]+\.\.\.", "cursor"),
     (r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT", "date"),
     (r"(Retry-After: |t=)\d+", r"\1n"),
 ]
-"""What differs from one run to the next, and what stands for it in comparisons."""
+"""What differs from one run or Python to the next, and what stands for it in comparisons."""
 
 
 class GuardedItems(views.ItemViewSet):
