@@ -73,7 +73,7 @@ def test_an_installation_waits_for_who_holds_the_table(tmp_path: Path) -> None:
 
     *_, held = (json.loads(line) for line in printed.splitlines())
     assert "held for 0.5 s" in held["what"]
-    assert held["seconds"] >= 0.1  # it may begin a little after the table was taken
+    assert held["seconds"] >= 0.25  # it begins a little after the table was taken
 
 
 def test_a_ratio_is_of_the_same_database_and_size() -> None:

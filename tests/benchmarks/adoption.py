@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 
 from tests.benchmarks.databases import own_database
@@ -52,8 +52,8 @@ def main(rows: int, hold: float = HOLD_SECONDS) -> None:
         act_on[DROP]()
         traffic = Traffic(rows)
         for what, act in act_on.items():
-            with long_transaction(hold) if "held" in what else _nothing():
-                print(json.dumps(asdict(Adoption(name, rows, what, *traffic.during(act)))), flush=True)
+            beside = long_transaction(hold) if "held" in what else nullcontext()
+            print(json.dumps(asdict(Adoption(name, rows, what, *traffic.during(act, beside)))), flush=True)
 
 
 def actions(hold: float) -> dict[str, Callable[[], object]]:
@@ -77,8 +77,8 @@ class Traffic:
         self._longest: dict[str, float] = {}
         self._is_over = threading.Event()
 
-    def during(self, act: Callable[[], object]) -> tuple[float, float, float]:
-        """Return how long `act` took, the longest write and the longest read (seconds)."""
+    def during(self, act: Callable[[], object], beside: AbstractContextManager[None]) -> tuple[float, float, float]:
+        """Return how long `act` took inside of `beside`, the longest write and the longest read (seconds)."""
         self._longest = {"write": 0.0, "read": 0.0}
         self._is_over.clear()
         kinds = ["write"] * WRITERS + ["read"] * READERS
@@ -86,10 +86,11 @@ class Traffic:
         for thread in threads:
             thread.start()
         time.sleep(0.5)  # each has its connection
-        begin = time.monotonic()
-        act()
-        seconds = time.monotonic() - begin
-        self._is_over.set()
+        with beside:
+            begin = time.monotonic()
+            act()
+            seconds = time.monotonic() - begin
+            self._is_over.set()
         for thread in threads:
             thread.join()
         return seconds, self._longest["write"], self._longest["read"]
@@ -131,11 +132,6 @@ def long_transaction(seconds: float) -> Iterator[None]:
     has_written.wait()
     yield
     holder.join()
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 if __name__ == "__main__":
