@@ -32,9 +32,9 @@ class Standby(Postgres):
         self.ask("SELECT pg_wal_replay_resume()")
 
     def catch_up(self) -> None:
-        """Wait until it shows what the primary shows now."""
-        with self.primary.connect() as database:
-            (place,) = database.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
+        """Wait until it shows what the primary shows now; a commit of its own sends what has not gone out yet."""
+        with self.primary.connect(autocommit=True) as database:
+            (place,) = database.execute("SELECT pg_logical_emit_message(true, 'tests', '')").fetchone()
         self._wait_for(f"SELECT pg_last_wal_replay_lsn() >= '{place}'")
 
     def promote(self) -> None:

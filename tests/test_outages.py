@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.chaos.client import Client
+from tests.chaos.client import Client, catch_up
 from tests.chaos.outages import Poller, end, through_an_outage, unpromised
 from tests.services import Gunicorn, Postgres, Redis
 
@@ -102,9 +102,8 @@ def test_a_postgresql_that_dies_and_returns(
         assert writer.poll() is None
         writer.kill()
         writer.wait()
-    end([*clients, *pollers])
-    for client in clients:
-        client.catch_up(3)
+    end(pollers)
+    catch_up(clients)
 
     assert without[503] > 10
     assert afterwards[200] > 10

@@ -12,7 +12,6 @@ import random
 import socket
 import subprocess
 import sys
-import threading
 import time
 from typing import Any
 
@@ -30,7 +29,7 @@ from django.utils import timezone  # noqa: E402
 
 from django_pollable.ledger.options import feed_of  # noqa: E402
 from django_pollable.ledger.pruning import prune  # noqa: E402
-from tests.chaos.client import Client, DatedClient, NaiveClient  # noqa: E402
+from tests.chaos.client import Client, DatedClient, NaiveClient, catch_up  # noqa: E402
 from tests.chaos.standbys import Lag, Settling  # noqa: E402
 from tests.chaos.writer import TENANTS  # noqa: E402
 from tests.shop.models import Item, Tenant  # noqa: E402
@@ -40,7 +39,7 @@ LOST = 3
 IS_LIMITED = "POLLABLE_CHAOS_RATE" in os.environ
 LEAST_PAGES = 2 if IS_LIMITED or STANDBYS else 5
 PORTS = [random.randrange(20_000, 30_000) for _ in range(2)]
-KILL_SECONDS, PRUNE_SECONDS, QUIET_SECONDS, PATIENCE_SECONDS = 1.5, 0.5, 4, 60
+KILL_SECONDS, PRUNE_SECONDS, PATIENCE_SECONDS = 1.5, 0.5, 60
 
 
 def start(module: str, *arguments: object, **environment: str) -> subprocess.Popen[bytes]:
@@ -180,18 +179,6 @@ def main(seconds: float, *, is_naive: bool) -> int:
             trouble.end()
         for process in servers + writers:
             process.kill()
-
-
-def catch_up(polling: list[Client]) -> None:
-    """Let the clients poll until nothing new comes."""
-    for client in polling:
-        client.is_over = True
-        client.join()
-    threads = [threading.Thread(target=client.catch_up, args=[QUIET_SECONDS]) for client in polling]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def check_that_it_proves_something(polling: list[Client]) -> None:

@@ -8,9 +8,12 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from email.message import Message
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
+
+QUIET_SECONDS = 4
 
 
 class Answer(NamedTuple):
@@ -40,10 +43,10 @@ class Client(threading.Thread):
             if not self.poll():
                 time.sleep(self.delay * random.random() * 2)
 
-    def catch_up(self, quiet_seconds: float) -> None:
+    def catch_up(self) -> None:
         """Poll until nothing new has come for a while: a first sync in small pages takes its time."""
         quiet_since = time.monotonic()
-        while time.monotonic() - quiet_since < quiet_seconds:
+        while time.monotonic() - quiet_since < QUIET_SECONDS:
             before = self._cursor
             if self.poll() or self._cursor != before:
                 quiet_since = time.monotonic()
@@ -116,3 +119,15 @@ class DatedClient(NaiveClient):
 
     def naive_query(self) -> dict[str, Any]:
         return {"updated_since": max((row["updated_at"] for row in self.rows.values()), default="2000-01-01T00:00Z")}
+
+
+def catch_up(clients: Sequence[Client]) -> None:
+    """Let clients that run poll until nothing new comes."""
+    for client in clients:
+        client.is_over = True
+        client.join()
+    threads = [threading.Thread(target=client.catch_up) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
