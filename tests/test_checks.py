@@ -26,7 +26,7 @@ from django_pollable.ledger.options import Declaration, FeedOptions
 from django_pollable.models import PollableModel
 from django_pollable.pagination import SincePagination
 from django_pollable.views import PollableListAPIView
-from tests.shop.models import Capital, Item, Tenant
+from tests.shop.models import Capital, Item, Part, Tenant
 from tests.shop.views import DraftlessItems, ItemSerializer
 
 
@@ -207,6 +207,16 @@ def test_a_cascade_that_the_database_carries_out_is_an_error_where_it_fires_no_t
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE shop_part DROP FOREIGN KEY part_cascade")
+
+
+@pytest.mark.skipif(not hasattr(models, "DB_CASCADE"), reason="Django before 6.1 has no DB_CASCADE")
+@pytest.mark.parametrize("rule", ["DB_CASCADE", "DB_SET_NULL"])
+def test_so_is_a_model_that_leaves_it_to_the_database(monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
+    """What MariaDB and MySQL are asked besides their own tables."""
+    item = Part._meta.get_field("item")
+    monkeypatch.setattr(item.remote_field, "on_delete", getattr(models, rule))
+
+    assert ids(message for message in databases._check_on_delete("default") if message.obj is item) == ["pollable.E032"]
 
 
 @pytest.mark.django_db

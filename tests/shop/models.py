@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 from django.db import models
 
 from django_pollable.models import PollableModel
+from tests.shop import cascades
 
 
 class Tenant(models.Model):
@@ -36,10 +37,10 @@ class Item(PollableModel):
         follows = ("parts__notes", "labels", "author")
 
 
-if hasattr(models, "DB_CASCADE"):
+if cascades.ARE_FOLLOWED:
 
     class Ticket(PollableModel):
-        """Deleted by the database with its tenant (Django 6.1)."""
+        """Deleted by the database with its tenant."""
 
         tenant = models.ForeignKey(Tenant, on_delete=models.DB_CASCADE)
 

@@ -1,5 +1,7 @@
 from django.db import migrations, models
 
+from tests.shop import cascades
+
 DB_CASCADE = getattr(models, "DB_CASCADE", models.CASCADE)
 
 
@@ -20,5 +22,5 @@ class Migration(migrations.Migration):
         ),
     ]
 
-    if not hasattr(models, "DB_CASCADE"):
+    if not cascades.ARE_FOLLOWED:
         operations.clear()
