@@ -19,7 +19,7 @@ SAYINGS = ["compile naïve.c …", "link → build/app", "test parser ✓", "tes
 
 
 def start_some() -> str:
-    queued = list(Build.objects.filter(status="queued").values_list("pk", flat=True)[:3])
+    queued = list(Build.objects.filter(status="queued").order_by("?").values_list("pk", flat=True)[:5])
     count = Build.objects.filter(pk__in=queued).update(status="running", started_at=timezone.now())
     for build in queued:
         logs.begin(build, f"{timezone.now():%H:%M:%S} started")
@@ -123,13 +123,15 @@ class Command(BaseCommand):
     help = "Create, change, move and delete builds until interrupted."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        actions: list[Callable[[], str]] = [start_some]  # something goes on from the first second
         while True:
             try:
                 with transaction.atomic():
-                    message = random.choice(ACTIONS if Build.objects.exists() else [queue_some])()
+                    message = random.choice(actions if Build.objects.exists() else [queue_some])()
                     if message:
                         Event.objects.create(kind="simulated", message=message[:200])
                 talk()
+                actions = ACTIONS
             except DatabaseError as error:  # locked, deadlocked, or gone meanwhile: the next one will do
                 self.stderr.write(str(error))
             time.sleep(random.uniform(*SLEEP_SECONDS))
