@@ -28,6 +28,8 @@ from django_pollable.client.waits import Pace
 from tests.faulty import BODY, CLOSE, FAULTS, GOOD, HEAD, FaultyServer, Part, Responder, answer, page, script, trickle
 
 LIMITS = Limits(connect=1.0, read=0.3, total=0.5)
+IN_TIME = 3.0
+"""What the total may become on a busy machine (seconds); what trickles takes five and more."""
 FIRST = answer(200, page("a", {"id": 1}, reset=True), ETag='"a"')
 
 
@@ -92,7 +94,7 @@ def test_a_fault_is_told_in_time_and_moves_nothing(serve: Any, step: Step, fault
     outcome = step(server.url, store=store, limits=LIMITS)
 
     assert (outcome.kind, outcome.reason) == ("backoff", reason)
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < IN_TIME
     assert outcome.next.checkpoint == Checkpoint()
 
 
@@ -120,7 +122,7 @@ def test_a_deadline_holds_on_a_connection_that_is_used_again(serve: Any, kind: s
         outcome = poller.step()
 
     assert outcome.reason == "timeout"
-    assert 0.4 < time.monotonic() - begin < 0.8
+    assert 0.4 < time.monotonic() - begin < IN_TIME
 
 
 def test_a_deadline_that_is_over_ends_a_request_before_it_begins(serve: Any) -> None:
@@ -493,7 +495,7 @@ def test_a_foreign_transport_bounds_the_body_too(serve: Any) -> None:
         outcome = step_sync(server.url, client=client, limits=LIMITS)
 
     assert outcome.reason == "timeout"
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < IN_TIME
 
 
 def test_the_transport_serves_without_a_deadline_too(serve: Any) -> None:
