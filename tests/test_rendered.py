@@ -105,13 +105,22 @@ class Renderer:
 
 
 def test_of_many_requests_one_renders(shared: None) -> None:
-    render = Renderer()
+    renderer, is_awaited = Renderer(), threading.Event()
+
+    def render() -> RenderedPage:
+        assert is_awaited.wait(30)
+        return renderer()
+
+    def wait(seconds: float) -> None:
+        is_awaited.set()
+        time.sleep(seconds)
 
     with ThreadPoolExecutor(16) as pool:
-        pages, outcomes = zip(*pool.map(lambda _: rendered_once("name", render), range(64)), strict=True)
+        asked = pool.map(lambda _: rendered_once("name", render, sleep=wait), range(64))
+        pages, outcomes = zip(*asked, strict=True)
 
     assert pages == (PAGE,) * 64
-    assert render.count == outcomes.count("rendered") == 1
+    assert renderer.count == outcomes.count("rendered") == 1
     assert {"rendered", "waited"} <= {*outcomes} <= {"rendered", "waited", "hit"}
 
 
