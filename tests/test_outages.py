@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.chaos.client import Client, catch_up
-from tests.chaos.outages import Poller, end, through_an_outage, unpromised
+from tests.chaos.client import Client, catch_up, end
+from tests.chaos.outages import Poller, through_an_outage, unpromised
 from tests.services import Gunicorn, Postgres, Redis
 
 pytestmark = [

@@ -17,8 +17,8 @@ import pytest
 from django.db import connection
 
 from tests.chaos import REMEMBERED, chaos
-from tests.chaos.client import Answer, Client
-from tests.chaos.outages import Poller, answers_of, end, through_an_outage, unpromised
+from tests.chaos.client import Answer, Client, end
+from tests.chaos.outages import Poller, answers_of, through_an_outage, unpromised
 from tests.clusters import Standby
 from tests.services import Gunicorn, Postgres, Redis
 

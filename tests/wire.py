@@ -20,6 +20,7 @@ from django_pollable import overload
 from django_pollable.decorators import ratelimit
 from django_pollable.ledger import history
 from django_pollable.ledger.options import feed_of
+from tests.documents import STATUS
 from tests.shop import views
 from tests.shop.models import Item, Log, Tenant
 
@@ -31,7 +32,7 @@ UNTOLD = {"Server", "Connection", "Last-Modified"}
 CURSOR = re.compile(r"(v1\.[\w-]{8})[\w-]+")
 
 VARYING = [
-    (r"(?m)^(HTTP/1.1 \d{3}) .*$", r"\1"),
+    (STATUS, r"\1"),
     (r"(?m)^(ETag|If-[\w-]+): .*$", r"\1: tag"),
     (r"v1\.[\w-]+\.\.\.", "cursor"),
     (r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT", "date"),

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from email.message import Message
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -121,11 +121,16 @@ class DatedClient(NaiveClient):
         return {"updated_since": max((row["updated_at"] for row in self.rows.values()), default="2000-01-01T00:00Z")}
 
 
-def catch_up(clients: Sequence[Client]) -> None:
-    """Let clients that run poll until nothing new comes."""
+def end(clients: Iterable[Client]) -> None:
+    """Stop clients that run."""
     for client in clients:
         client.is_over = True
         client.join()
+
+
+def catch_up(clients: Sequence[Client]) -> None:
+    """Stop clients that run, and let them poll until nothing new comes."""
+    end(clients)
     threads = [threading.Thread(target=client.catch_up) for client in clients]
     for thread in threads:
         thread.start()

@@ -75,9 +75,3 @@ def _is_as_promised(answer: Answer) -> bool:
 
 def answers_of(clients: Sequence[Client]) -> Counter[object]:
     return sum((client.answers for client in clients), Counter[object]())
-
-
-def end(clients: Sequence[Client]) -> None:
-    for client in clients:
-        client.is_over = True
-        client.join()
