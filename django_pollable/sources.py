@@ -161,7 +161,7 @@ def _time_of(file: Any) -> float | None:
 def _time_in(storage: Any, name: str) -> float | None:
     try:
         return float(storage.get_modified_time(name).timestamp())
-    except NotImplementedError:
+    except NotImplementedError:  # what Django lets a storage say that does not know
         return None
 
 
